@@ -3,7 +3,7 @@
 //! the one a caller hands over as text.
 
 pub mod addr;
-// pub mod config;
+pub mod config;
 pub mod event;
 pub mod limits;
 pub mod name;

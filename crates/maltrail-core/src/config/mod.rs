@@ -17,9 +17,9 @@ mod typed;
 pub mod users;
 
 pub use diagnose::{Level, Message};
-pub use settings::{Origin, Settings};
+pub use settings::{Environment, Origin, Settings};
 pub use typed::{
-    CaptureConfig, Config, ConfigError, DetectConfig, Environment, LogFormat, LogServerFormat, OutputConfig,
+    CaptureConfig, Config, ConfigError, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
     ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 pub use users::{PasswordHash, UserEntry};

@@ -60,7 +60,9 @@ pub enum UserError {
     #[error("invalid USERS entry: expected `name:hash:uid:filter`, got {0} field(s)")]
     Fields(usize),
     /// Empty or unprintable name.
-    #[error("invalid USERS entry: the name is empty, longer than 64 bytes or holds control characters")]
+    #[error(
+        "invalid USERS entry: the name is empty, longer than 64 bytes or holds control characters"
+    )]
     Name,
     /// Neither SHA-256 nor argon2id.
     #[error(
@@ -93,8 +95,11 @@ impl UserEntry {
         Ok(Self {
             name: name.to_owned(),
             password: parse_hash(hash).ok_or_else(|| UserError::Hash(name.to_owned()))?,
-            uid: uid.parse().map_err(|_| UserError::Uid(name.to_owned(), uid.to_owned()))?,
-            networks: parse_filter(filter).map_err(|bad| UserError::Filter(name.to_owned(), bad))?,
+            uid: uid
+                .parse()
+                .map_err(|_| UserError::Uid(name.to_owned(), uid.to_owned()))?,
+            networks: parse_filter(filter)
+                .map_err(|bad| UserError::Filter(name.to_owned(), bad))?,
         })
     }
 
@@ -123,13 +128,21 @@ fn parse_filter(text: &str) -> Result<Vec<IpNet>, String> {
         return Ok(Vec::new());
     }
     let mut networks = Vec::new();
-    for item in text.split([',', ';']).map(str::trim).filter(|item| !item.is_empty()) {
+    for item in text
+        .split([',', ';'])
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
         match parse_filter_item(item) {
             Some(found) => networks.extend(found),
             None => return Err(item.to_owned()),
         }
     }
-    if networks.is_empty() { Err(text.to_owned()) } else { Ok(networks) }
+    if networks.is_empty() {
+        Err(text.to_owned())
+    } else {
+        Ok(networks)
+    }
 }
 
 fn parse_filter_item(item: &str) -> Option<Vec<IpNet>> {
@@ -142,7 +155,11 @@ fn parse_filter_item(item: &str) -> Option<Vec<IpNet>> {
     let (first, last) = item.split_once('-')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     let span = u32::from(last).checked_sub(u32::from(first))?;
-    (span < MAX_RANGE).then(|| ipnet::Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect())
+    (span < MAX_RANGE).then(|| {
+        ipnet::Ipv4Subnets::new(first, last, 0)
+            .map(IpNet::V4)
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -154,23 +171,41 @@ mod tests {
     #[test]
     fn old_and_new_entries_are_read() {
         let admin = UserEntry::parse(&format!("admin:{SHA}:0:")).expect("entry");
-        assert!(admin.has_shipped_password() && !admin.is_restricted() && admin.networks.is_empty());
-        let entry = UserEntry::parse("a:$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA:1000:10.0.0.0/8;2001:db8::/32")
-            .expect("entry");
+        assert!(
+            admin.has_shipped_password() && !admin.is_restricted() && admin.networks.is_empty()
+        );
+        let entry = UserEntry::parse(
+            "a:$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA:1000:10.0.0.0/8;2001:db8::/32",
+        )
+        .expect("entry");
         assert!(entry.is_restricted() && !entry.has_shipped_password());
         assert_eq!(entry.networks.len(), 2);
     }
 
     #[test]
     fn ranges_become_networks() {
-        let entry = UserEntry::parse(&format!("a:{SHA}:1000:10.0.0.1-10.0.0.4,192.168.1.5")).expect("entry");
+        let entry = UserEntry::parse(&format!("a:{SHA}:1000:10.0.0.1-10.0.0.4,192.168.1.5"))
+            .expect("entry");
         let text: Vec<String> = entry.networks.iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/32", "192.168.1.5/32"]);
+        assert_eq!(
+            text,
+            [
+                "10.0.0.1/32",
+                "10.0.0.2/31",
+                "10.0.0.4/32",
+                "192.168.1.5/32"
+            ]
+        );
     }
 
     #[test]
     fn mistakes_are_named() {
-        let error = |item: &str| UserEntry::parse(item).err().map(|error| error.to_string()).unwrap_or_default();
+        let error = |item: &str| {
+            UserEntry::parse(item)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
         assert!(error("admin:abc:0").contains("3 field(s)"));
         assert!(error("admin:abc:0:").contains("neither 64 hex digits"));
         assert!(error(&format!("admin:{SHA}:root:")).contains("`root` is not a number"));

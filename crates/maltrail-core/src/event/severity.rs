@@ -86,7 +86,7 @@ impl fmt::Display for Severity {
 /// `REMOTE_SEVERITY_REGEX`: an expression with groups named `low`, `medium` and `high`, searched in
 /// the info. Look-around is allowed, as the shipped value uses it, so this engine backtracks; it
 /// runs per event, never per packet, and gives up (medium) at its step limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RemoteSeverity(Option<Regex>);
 
 /// Steps after which a search gives up. The shipped expression needs a few hundred on an info text.
@@ -160,7 +160,8 @@ mod tests {
     /// `spec/sensor_vectors/severity.tsv`, with the shipped expression.
     #[test]
     fn the_shipped_expression_gives_the_reference_s_severities() {
-        let remote = RemoteSeverity::new(Some("x")).expect("compiles");
+        let remote = RemoteSeverity::new(Some(crate::config::options::SHIPPED_SEVERITY_REGEX))
+            .expect("compiles");
         for (info, wanted) in [
             ("malware", 2),
             ("somemalware (malware)", 2),
