@@ -1,4 +1,7 @@
 fn main() -> anyhow::Result<()> {
-    std::fs::write("maltrail.conf", maltrail_core::config::options::shipped_file())?;
+    std::fs::write(
+        "maltrail.conf",
+        maltrail_core::config::options::shipped_file(),
+    )?;
     Ok(())
 }

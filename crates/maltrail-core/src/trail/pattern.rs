@@ -56,13 +56,10 @@ impl Patterns {
         let mut compiled = Self::default();
         let mut texts = Vec::new();
         for (text, row) in patterns.take(TRAIL_PATTERNS) {
-            let error = match linear(&[text]) {
-                Ok(_) => {
-                    texts.push(text.to_owned());
-                    compiled.rows.push(row);
-                    continue;
-                }
-                Err(error) => error,
+            let Err(error) = linear(&[text]) else {
+                texts.push(text.to_owned());
+                compiled.rows.push(row);
+                continue;
             };
             let closed = repair
                 .then(|| close_groups(text))
