@@ -14,8 +14,8 @@
 pub const MAX_WIRE_LEN: usize = 255;
 /// Most labels: what [`MAX_WIRE_LEN`] has room for, with one letter each.
 pub const MAX_LABELS: usize = 127;
-/// Most pointers followed in one name: one behind each label.
-pub const MAX_POINTERS: usize = 127;
+/// Most pointers followed in one name: one in front, and one behind each label.
+pub const MAX_POINTERS: usize = MAX_LABELS + 1;
 
 /// Length bytes from here on are not lengths in a compressed name.
 const POINTER_BITS: u8 = 0xc0;
