@@ -81,20 +81,53 @@ impl NameBuf {
         self.len = 0;
     }
 
-    /// Appends a label in lower case, behind a dot when it is not the first.
-    fn push(&mut self, label: &[u8]) -> Result<(), NameError> {
+    /// Appends text in lower case, behind a dot when it is not the first.
+    fn push(&mut self, text: &[u8]) -> Result<(), NameError> {
         let start = usize::from(self.len);
         let dot = usize::from(start != 0);
-        let end = start.saturating_add(dot).saturating_add(label.len());
+        let end = start.saturating_add(dot).saturating_add(text.len());
         let room = self.bytes.get_mut(start..end).ok_or(NameError::TooLong)?;
-        let (separator, text) = room.split_at_mut(dot);
+        let (separator, to) = room.split_at_mut(dot);
         separator.fill(b'.');
-        for (to, from) in text.iter_mut().zip(label) {
-            *to = from.to_ascii_lowercase();
-        }
+        copy_lower(to, text);
         self.len = u8::try_from(end).map_err(|_| NameError::TooLong)?;
         Ok(())
     }
+
+    fn put_dot(&mut self, at: usize) {
+        if let Some(byte) = self.bytes.get_mut(at) {
+            *byte = b'.';
+        }
+    }
+}
+
+/// Copies `from` to `to`, which is as long, in lower case: in blocks, the last of which overlaps
+/// the one before. Names are mostly 10 to 40 bytes long, too short for a byte loop to be unrolled.
+#[inline]
+fn copy_lower(to: &mut [u8], from: &[u8]) {
+    if !copy_blocks::<16>(to, from) && !copy_blocks::<8>(to, from) {
+        copy_blocks::<1>(to, from);
+    }
+}
+
+/// Copies in blocks of `N`; `false`, and nothing done, when there is not even one block.
+#[inline]
+fn copy_blocks<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+    let Some(last) = from.last_chunk::<N>() else {
+        return false;
+    };
+    for (to, from) in to
+        .as_chunks_mut::<N>()
+        .0
+        .iter_mut()
+        .zip(from.as_chunks::<N>().0)
+    {
+        *to = from.map(|byte| byte.to_ascii_lowercase());
+    }
+    if let Some(to) = to.last_chunk_mut::<N>() {
+        *to = last.map(|byte| byte.to_ascii_lowercase());
+    }
+    true
 }
 
 impl Default for NameBuf {
@@ -176,6 +209,29 @@ impl<'a> Name<'a> {
     }
 
     fn append_to(self, out: &mut NameBuf) -> Result<(), NameError> {
+        match self.form {
+            Form::Plain => self.append_plain(out),
+            Form::Compressed => self.append_compressed(out),
+        }
+    }
+
+    /// The text stands in the message in one piece: between its first length byte and the final
+    /// zero, with length bytes where dots belong.
+    fn append_plain(self, out: &mut NameBuf) -> Result<(), NameError> {
+        let raw = self.raw();
+        out.push(raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default())?;
+        let mut at = 0_usize;
+        // Ends: `at` grows, and the name ends in a zero.
+        while let Some(&length @ 1..) = raw.get(at) {
+            if let Some(before) = at.checked_sub(1) {
+                out.put_dot(before);
+            }
+            at = at.saturating_add(usize::from(length)).saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn append_compressed(self, out: &mut NameBuf) -> Result<(), NameError> {
         let mut labels = Labels::new(self.message, self.start, self.form);
         loop {
             // Ends: labels count against MAX_WIRE_LEN, pointers against MAX_POINTERS.
@@ -400,6 +456,28 @@ mod tests {
         let message = chain(MAX_POINTERS + 1);
         let start = (MAX_POINTERS + 1) * 2;
         assert_eq!(compressed(&message, start), Err(NameError::TooManyPointers));
+    }
+
+    #[test]
+    fn text_of_every_length_is_copied_whole() {
+        for len in 1..=250_u8 {
+            let label: Vec<u8> = (0..len).map(|n| b'A' + n % 26).collect();
+            let message = [&[len][..], &label, &[0]].concat();
+            let mut out = NameBuf::new();
+            Name::plain(&message, 0)
+                .unwrap()
+                .write_lower(&mut out)
+                .unwrap();
+            assert_eq!(out.as_bytes(), label.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn length_bytes_that_look_like_letters_become_dots() {
+        // 65 is the letter A.
+        let long = "x".repeat(65);
+        let message = format!("\x01aA{long}\x01b\0");
+        assert_eq!(plain(message.as_bytes()), Ok(format!("a.{long}.b")));
     }
 
     #[test]
