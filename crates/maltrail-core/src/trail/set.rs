@@ -147,6 +147,17 @@ impl TrailSet {
         self.trail(row)
     }
 
+    /// The row of exactly this network.
+    fn exact_net(&self, wanted: IpNet) -> Option<Trail<'_>> {
+        let records = self.image.section(Section::Nets).as_chunks::<24>().0;
+        let (family, _, first) = net_order(&wanted);
+        let record = records.iter().find(|record| {
+            (record[0], record[1]) == (family, wanted.prefix_len())
+                && read_u128(record.as_slice(), 4) == Some(first)
+        })?;
+        read_u32(record.as_slice(), 20).and_then(|row| self.trail(row))
+    }
+
     /// The row whose key is exactly this text: a name, URL or path in lower case.
     pub fn text(&self, key: &str) -> Option<Trail<'_>> {
         self.probe_text(mix(hash_from_right(key.as_bytes())), key)
@@ -208,7 +219,7 @@ impl TrailSet {
         match Key::of(key, reference) {
             Key::Ip(address) => self.ip(address),
             Key::IpPort(address, port) => self.ip_port(address, port),
-            Key::Net(net) => self.net(net.network()),
+            Key::Net(net) => self.exact_net(net),
             Key::Cert(digest) => self.certificate(&digest),
             Key::Text(text) => self.text(text),
             Key::Pattern(text) => {
@@ -663,21 +674,25 @@ impl OpenTable {
     }
 }
 
-fn net_records(mut nets: Vec<(IpNet, u32)>) -> (Vec<u8>, usize) {
-    let order = |net: &IpNet| match net {
+/// Sort key of a network: family, longest prefix first, first address.
+fn net_order(net: &IpNet) -> (u8, u8, u128) {
+    match net {
         IpNet::V4(net) => (
-            4u8,
+            4,
             u8::MAX - net.prefix_len(),
             u128::from(u32::from(net.network())),
         ),
         IpNet::V6(net) => (6, u8::MAX - net.prefix_len(), u128::from(net.network())),
-    };
-    nets.sort_by_key(|(net, row)| (order(net), std::cmp::Reverse(*row)));
+    }
+}
+
+fn net_records(mut nets: Vec<(IpNet, u32)>) -> (Vec<u8>, usize) {
+    nets.sort_by_key(|(net, row)| (net_order(net), std::cmp::Reverse(*row)));
     let before = nets.len();
-    nets.dedup_by_key(|(net, _)| order(net));
+    nets.dedup_by_key(|(net, _)| net_order(net));
     let mut bytes = Vec::with_capacity(nets.len() * 24);
     for (net, row) in &nets {
-        let (family, _, first) = order(net);
+        let (family, _, first) = net_order(net);
         bytes.extend_from_slice(&[family, net.prefix_len(), 0, 0]);
         bytes.extend_from_slice(&first.to_le_bytes());
         bytes.extend_from_slice(&row.to_le_bytes());
