@@ -1,0 +1,148 @@
+// Live changes: one event stream for the set on the screen.
+//
+// States: off (paused by the reader), joining, live, offline. Messages are joined once per frame,
+// so a burst costs one render per frame; a re-query (order, facets, chart) runs at most every
+// 1.5 s. Reconnects back off from 1 s to 30 s and start again at once when the network returns.
+
+import { signal, effect } from './ui.js';
+import { api } from './api.js';
+import { joinMessages } from './rows.js';
+import { applyChanges, load, loadSides, result, setParams } from './state.js';
+import { loadSession, isInside } from './session.js';
+
+const REQUERY_MS = 1500;
+const SIDES_MS = 6000;
+const RETRY_MAX_S = 30;
+/** Messages kept for one frame; a hidden tab gets no frames, so beyond this it re-queries. */
+const QUEUE_MAX = 256;
+
+export const live = signal('joining');
+export const wanted = signal(true);
+/** When the next attempt starts, in milliseconds of this browser. */
+export const retryAt = signal(0);
+
+let source = null;
+let retry = 0;
+let timer = 0;
+let queue = [];
+let overflow = false;
+let frame = 0;
+let lastQuery = 0;
+let queryTimer = 0;
+let mayReorder = () => false;
+
+/** Starts; `reorder()` says whether new rows may be put in directly. */
+export function startLive(reorder) {
+  mayReorder = reorder;
+  const stopEffect = effect(() => {
+    const params = setParams.value;
+    if (wanted.value) open(params); else close('off');
+  });
+  addEventListener('online', retryNow);
+  addEventListener('offline', lost);
+  document.addEventListener('visibilitychange', onVisible);
+  return () => {
+    stopEffect();
+    close('off');
+    removeEventListener('online', retryNow);
+    removeEventListener('offline', lost);
+    document.removeEventListener('visibilitychange', onVisible);
+  };
+}
+
+export function toggleLive() {
+  wanted.value = !wanted.value;
+  if (wanted.value) load({ quiet: true });
+}
+
+export function retryNow() {
+  if (wanted.value && live.value !== 'live') { retry = 0; open(setParams.peek()); }
+}
+
+function open(params) {
+  close('joining');
+  const mine = new EventSource(api.streamUrl(params));
+  source = mine;
+  mine.addEventListener('hello', (e) => {
+    const again = live.peek() === 'offline' || retry > 0;
+    retry = 0;
+    retryAt.value = 0;
+    live.value = 'live';
+    const known = result.peek();
+    const generation = parse(e.data).generation;
+    if (again || (known && generation !== known.generation)) load({ quiet: true });
+  });
+  mine.addEventListener('upsert', (e) => push(parse(e.data)));
+  mine.addEventListener('remove', (e) => push(parse(e.data)));
+  mine.onerror = () => { if (source === mine) lost(); };
+}
+
+function close(state) {
+  clearTimeout(timer);
+  if (source) source.close();
+  source = null;
+  queue = [];
+  live.value = state;
+}
+
+/** The stream broke: say so, ask whether the session still holds, try again later. */
+function lost() {
+  if (!wanted.peek()) return;
+  close('offline');
+  retry += 1;
+  const seconds = Math.min(RETRY_MAX_S, 2 ** (retry - 1)) * (0.85 + Math.random() * 0.3);
+  retryAt.value = Date.now() + seconds * 1000;
+  timer = setTimeout(async () => {
+    try { await loadSession(); } catch { lost(); return; }
+    if (isInside() && wanted.peek()) { retry = Math.max(1, retry); reopen(); }
+  }, seconds * 1000);
+}
+
+function reopen() {
+  const count = retry;
+  open(setParams.peek());
+  live.value = 'offline';
+  retry = count;
+}
+
+function push(message) {
+  if (queue.length >= QUEUE_MAX) { queue = []; overflow = true; }
+  queue.push(message);
+  if (!frame) frame = requestAnimationFrame(flush);
+}
+
+function flush() {
+  frame = 0;
+  const messages = queue;
+  queue = [];
+  if (!messages.length) return;
+  const joined = joinMessages(messages);
+  const known = result.peek();
+  if (known && joined.last && joined.last.generation < known.generation) return;
+  applyChanges(joined);
+  scheduleQuery(mayReorder() || overflow);
+  overflow = false;
+}
+
+/** Order, facets and chart come from a query: soon when rows may move, else now and then. */
+function scheduleQuery(reorder) {
+  if (queryTimer) return;
+  const pause = reorder ? REQUERY_MS : SIDES_MS;
+  const wait = Math.max(150, lastQuery + pause - Date.now());
+  queryTimer = setTimeout(() => {
+    queryTimer = 0;
+    lastQuery = Date.now();
+    if (mayReorder()) load({ quiet: true, mark: true });
+    else loadSides();
+  }, wait);
+}
+
+function onVisible() {
+  if (document.hidden || !wanted.peek()) return;
+  if (live.peek() === 'live') scheduleQuery(mayReorder());
+  else retryNow();
+}
+
+function parse(text) {
+  try { return JSON.parse(text); } catch { return {}; }
+}
