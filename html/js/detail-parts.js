@@ -33,11 +33,18 @@ export function ValueSet({ title, field, set, ports = false }) {
   const hits = find ? set.values.filter((v) => v.toLowerCase().includes(find.toLowerCase())) : set.values;
   const shown = long && !find ? hits.slice(0, INLINE) : hits;
   return html`<div class="set"><div class="set-head"><h4>${title}</h4><span class="subtle">${number(set.total)}</span>
-    ${long && html`<input class="input input-s push" type="search" placeholder="Find" aria-label=${`Find in ${title.toLowerCase()}`} value=${find} onInput=${(e) => setFind(e.currentTarget.value)} />`}</div>
+    ${long && html`<input class="input input-s" type="search" placeholder="Find" aria-label=${`Find in ${title.toLowerCase()}`} value=${find} onInput=${(e) => setFind(e.currentTarget.value)} />`}</div>
     <ul class="values">${shown.map((v) => html`<li key=${v}><${Value} field=${field} value=${v} ports=${ports} /></li>`)}
-      ${hits.length > shown.length && html`<li class="subtle">and ${number(hits.length - shown.length)} more; type to find one</li>`}
-      ${!hits.length && html`<li class="subtle">None of the ${number(set.values.length)} listed values.</li>`}
-      ${set.total > set.values.length && html`<li class="subtle">${number(set.values.length)} of ${number(set.total)} values are listed</li>`}</ul></div>`;
+      ${rest(set, hits.length, shown.length)}</ul></div>`;
+}
+
+/** Says what the list leaves out: values beyond the first ones, and those the server keeps. */
+function rest(set, hits, shown) {
+  const texts = [];
+  if (!hits) texts.push(`none of ${number(set.values.length)} contains this`);
+  if (hits > shown) texts.push(`${number(hits - shown)} more, type to find one`);
+  if (set.total > set.values.length) texts.push(`${number(set.values.length)} of ${number(set.total)} are listed`);
+  return texts.length > 0 && html`<li class="subtle rest">${texts.join(' · ')}</li>`;
 }
 
 function Value({ field, value, ports }) {

@@ -100,10 +100,10 @@ function Body({ threat: t, known, title }) {
     <${Numbers} threat=${t} />
     <${Why} threat=${t} />
     <${HourBars} hours=${t.hours} />
-    <section class="sec"><div class="sec-head"><h3>Who and where</h3><span class="push">a click filters the list</span></div>
+    <section class="sec"><div class="sec-head"><h3>Who and where</h3><span class="push">a click filters the list</span></div><div class="sets">
       <${ValueSet} title="Sources" field="src" set=${full.src} /><${ValueSet} title="Destinations" field="dst" set=${full.dst} />
-      <${ValueSet} title="Destination ports" field="port" set=${full.dport} ports=${true} /><${ValueSet} title="Source ports" set=${full.sport} ports=${true} />
-      <${ValueSet} title="Protocols" field="proto" set=${full.proto} /><${ValueSet} title="Sensors" field="sensor" set=${full.sensor} /></section>
+      <${ValueSet} title="Dest. ports" field="port" set=${full.dport} ports=${true} /><${ValueSet} title="Source ports" set=${full.sport} ports=${true} />
+      <${ValueSet} title="Protocols" field="proto" set=${full.proto} /><${ValueSet} title="Sensors" field="sensor" set=${full.sensor} /></div></section>
     <${EventTable} known=${known} trouble=${trouble.value?.id === t.id ? trouble.value : null} />`;
 }
 

@@ -4,7 +4,7 @@ import { html, useState } from './ui.js';
 import { Icon } from './icon.js';
 import { number } from './format.js';
 import { makeChip } from './query.js';
-import { facets, view, addChip, removeChip } from './state.js';
+import { facets, view, result, addChip, removeChip } from './state.js';
 
 const GROUPS = [['type', 'Type', true], ['class', 'Class', false], ['sensor', 'Sensor', false], ['origin', 'Origin', false]];
 const ORIGINS = { static: 'static list', feed: 'feeds', heuristic: 'behaviour', custom: 'own lists' };
@@ -13,7 +13,7 @@ const SHOWN = 6;
 export function Facets({ open }) {
   return html`<aside class=${`facets ${open ? 'is-shown' : ''}`} id="facets" aria-label="Filters">
     ${GROUPS.map((g) => html`<${Group} key=${g[0]} group=${g} />`)}
-    <p class="facet-hint subtle">Alt-click or <kbd>-</kbd> excludes.</p></aside>`;
+    ${result.value?.total > 0 && html`<p class="facet-hint subtle">Alt-click or <kbd>-</kbd> excludes.</p>`}</aside>`;
 }
 
 function Group({ group: [field, title, mono] }) {
@@ -29,22 +29,25 @@ function Group({ group: [field, title, mono] }) {
 
 /** A chosen or excluded value stays visible when its count falls to zero. */
 function withChosen(field, list) {
-  const have = new Set(list.map((f) => makeChip(field, f.value)));
+  const have = new Set(list.map((f) => makeChip(field, f.value).toLowerCase()));
   const missing = view.value.chips
     .map((c) => c.replace(/^-/, ''))
-    .filter((c) => c.startsWith(`${field}:`) && /^[^\s(),*"]+$/.test(c) && !have.has(c))
+    .filter((c) => c.startsWith(`${field}:`) && /^[^\s(),*"]+$/.test(c) && !have.has(c.toLowerCase()))
     .map((c) => ({ value: c.slice(field.length + 1), count: 0 }));
   return [...list, ...missing];
 }
 
+/** The chip as the reader wrote it; the search does not distinguish case. */
+const chosen = (chip) => view.value.chips.find((c) => c.toLowerCase() === chip.toLowerCase());
+
 function Value({ field, value, count, top, mono }) {
   const chip = makeChip(field, value);
-  const kept = view.value.chips.includes(chip);
-  const out = view.value.chips.includes(`-${chip}`);
+  const kept = chosen(chip);
+  const out = chosen(`-${chip}`);
   const label = field === 'origin' ? ORIGINS[value] || value : value;
   const act = (exclude) => {
     const next = exclude ? `-${chip}` : chip;
-    if (kept || out) removeChip(kept ? chip : `-${chip}`);
+    if (kept || out) removeChip(kept || out);
     else addChip(next);
   };
   const key = (e) => {

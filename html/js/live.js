@@ -7,7 +7,7 @@
 import { signal, effect } from './ui.js';
 import { api } from './api.js';
 import { joinMessages } from './rows.js';
-import { applyChanges, load, loadSides, result, setParams } from './state.js';
+import { announceFresh, applyChanges, load, loadSides, result, setParams } from './state.js';
 import { loadSession, isInside } from './session.js';
 
 const REQUERY_MS = 1500;
@@ -29,6 +29,7 @@ let overflow = false;
 let frame = 0;
 let lastQuery = 0;
 let queryTimer = 0;
+let queryDue = 0;
 let mayReorder = () => false;
 
 /** Starts; `reorder()` says whether new rows may be put in directly. */
@@ -119,22 +120,25 @@ function flush() {
   const joined = joinMessages(messages);
   const known = result.peek();
   if (known && joined.last && joined.last.generation < known.generation) return;
-  applyChanges(joined);
-  scheduleQuery(mayReorder() || overflow);
+  const reorder = mayReorder();
+  applyChanges(joined, !reorder);
+  scheduleQuery(reorder || overflow);
   overflow = false;
 }
 
 /** Order, facets and chart come from a query: soon when rows may move, else now and then. */
 function scheduleQuery(reorder) {
-  if (queryTimer) return;
-  const pause = reorder ? REQUERY_MS : SIDES_MS;
-  const wait = Math.max(150, lastQuery + pause - Date.now());
+  const due = Math.max(Date.now() + 150, lastQuery + (reorder ? REQUERY_MS : SIDES_MS));
+  if (queryTimer && due >= queryDue) return;
+  clearTimeout(queryTimer);
+  queryDue = due;
   queryTimer = setTimeout(() => {
     queryTimer = 0;
     lastQuery = Date.now();
-    if (mayReorder()) load({ quiet: true, mark: true });
-    else loadSides();
-  }, wait);
+    if (mayReorder()) { load({ quiet: true, mark: true }); return; }
+    announceFresh();
+    loadSides();
+  }, due - Date.now());
 }
 
 function onVisible() {

@@ -7,7 +7,7 @@ import { SIZES } from './view.js';
 import { result, view, pages, setPage, setSize, linkTo } from './state.js';
 
 export function Pager() {
-  if (!result.value) return null;
+  if (!result.value || !result.value.total) return null;
   const { page, size } = view.value;
   const total = result.value.total;
   const from = total ? (page - 1) * size + 1 : 0;

@@ -45,9 +45,9 @@ export function describeChip(chip) {
   return { not: negated, field: '', value: negated ? chip.slice(1) : chip };
 }
 
-/** Builds the chip for one exact value, quoted when the language would read it differently. */
+/** Builds the chip for one value, quoted when the language would read it differently. */
 export function makeChip(field, value, not = false) {
-  return `${not ? '-' : ''}${field}:${quoteValue(value)}`;
+  return `${not ? '-' : ''}${field}:${exactAddress(field, value) || quoteValue(value)}`;
 }
 
 /** Adds a chip; its opposite (include against exclude) goes. */
@@ -58,6 +58,11 @@ export function withChip(chips, chip) {
 }
 
 export const withoutChip = (chips, chip) => chips.filter((c) => c !== chip);
+
+/** An IPv4 address alone is a substring (10.0.0.1 also finds 10.0.0.17); as a /32 it is exact. */
+function exactAddress(field, value) {
+  return (field === 'src' || field === 'dst') && /^\d+\.\d+\.\d+\.\d+$/.test(value) ? `${value}/32` : '';
+}
 
 function quoteValue(value) {
   const text = String(value).replaceAll('"', ' ').trim();

@@ -21,8 +21,8 @@ export function Rail() {
     <div class="nav-group"><a class="nav-item" href="/" aria-current="page"><${Icon} id="threats" /><span class="label">Threats</span>
       ${result.value && html`<span class="count">${number(result.value.all.threats)}</span>`}</a></div>
     <div class="rail-foot">
-      <button type="button" class="nav-item" data-testid="theme-toggle" aria-label=${theme.value === 'dark' ? 'Switch to the light theme' : 'Switch to the dark theme'} onClick=${toggleTheme}><${Icon} id="theme" /><span class="label" aria-hidden="true">${theme.value === 'dark' ? 'Dark' : 'Light'}</span></button>
-      <button type="button" class="nav-item" data-testid="text-size" aria-label=${`Text size ${SCALES[scale.value]} %, change`} onClick=${nextScale}><${Icon} id="text-size" /><span class="label" aria-hidden="true">Text size</span><span class="count" aria-hidden="true">${SCALES[scale.value]} %</span></button>
+      <button type="button" class="nav-item" data-testid="theme-toggle" title=${theme.value === 'dark' ? 'Switch to the light theme' : 'Switch to the dark theme'} onClick=${toggleTheme}><${Icon} id="theme" /><span class="label">Theme</span> <span class="count">${theme.value === 'dark' ? 'dark' : 'light'}</span></button>
+      <button type="button" class="nav-item" data-testid="text-size" title="Change the text size" onClick=${nextScale}><${Icon} id="text-size" /><span class="label">Text size</span> <span class="count">${SCALES[scale.value]} %</span></button>
       <button type="button" class="nav-item desk" data-testid="keys-button" onClick=${showKeys}><${Icon} id="keyboard" /><span class="label">Shortcuts</span><span class="count" aria-hidden="true"><kbd>?</kbd></span></button>
       ${s.user && html`<button type="button" class="nav-item" data-testid="sign-out" onClick=${leave} title=${`Signed in as ${s.user}, ${s.role}`}><${Icon} id="sign-out" /><span class="label">Sign out</span><span class="count clip">${s.user}</span></button>`}
       <div class="version">Maltrail ${s.version}</div></div></nav>`;

@@ -14,7 +14,7 @@ export function whatHappened(threat, zone) {
   const from = clockShort(threat.first, zone);
   const to = clockShort(threat.last, zone);
   const when = threat.count === 1 || from === to ? [' at ', from] : [' between ', from, ' and ', to];
-  return [...action(threat), ' ', strong(count), ...when, '.', ...grouping(threat)];
+  return [...action(threat), ', ', strong(count), ...when, '.', ...grouping(threat)];
 }
 
 /** Why it is flagged, as parts. */
@@ -25,7 +25,7 @@ export function whyFlagged(threat) {
     case 'custom': return [strong(trailKey(threat.trail)), ' is on your own list', named(name), '.'];
     case 'static': return [strong(trailKey(threat.trail)), ' is on the static list', named(name), '.'];
     case 'feed': return [strong(trailKey(threat.trail)), ' is listed by the feed ', strong(threat.reference), named(name), '.'];
-    default: return ['The event names no list', named(name), '.'];
+    default: return ['The event names no list.', ...(name ? [' It is reported as ', strong(name), '.'] : [])];
   }
 }
 

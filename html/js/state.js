@@ -150,8 +150,8 @@ export async function loadSides() {
   } catch { /* the stream reports trouble; the next change asks again */ }
 }
 
-/** Applies live changes: visible rows in place, totals at once, new rows only counted. */
-export function applyChanges({ threats, removed, last }) {
+/** Applies live changes: visible rows in place, totals at once, new rows only counted (`announce`). */
+export function applyChanges({ threats, removed, last }, announce) {
   const current = result.peek();
   if (!current) return;
   batch(() => {
@@ -162,10 +162,15 @@ export function applyChanges({ threats, removed, last }) {
       const events = last.events - current.events;
       Object.assign(next, { total: last.total, events: last.events, severity: last.severity || current.severity, generation: last.generation });
       next.all = { threats: current.all.threats + Math.max(0, grown), events: current.all.events + Math.max(0, events) };
-      fresh.value = newSince(loadedTotal, last.total);
     }
     result.value = next;
+    if (announce) announceFresh();
   });
+}
+
+/** Says how many threats came since the rows were loaded. */
+export function announceFresh() {
+  fresh.value = result.value ? newSince(loadedTotal, result.value.total) : 0;
 }
 
 /** Shows what came in: first page, newest order of the current sort. */

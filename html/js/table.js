@@ -93,7 +93,7 @@ function Several({ set, field, many, cls = '' }) {
 
 function Source({ threat: t }) {
   const self = t.src.total === 1 && t.src.values[0] === trailKey(t.trail);
-  const ports = t.sport.total === 1 ? `port ${t.sport.values[0]}` : t.sport.total ? `${number(t.sport.total)} ports` : '';
+  const ports = t.sport.total === 1 ? `from port ${t.sport.values[0]}` : t.sport.total ? `from ${number(t.sport.total)} ports` : '';
   const below = t.src.total > 1 ? t.src.values.slice(0, 3).join(', ') : ports;
   return html`<div class="two"><${Several} set=${t.src} field="src" many="hosts" cls=${`addr ${self ? 'subtle' : ''}`} />
     <span class=${`sub ${t.src.total > 1 ? 'addr' : ''}`}><span class="clip">${below}</span></span></div>`;
