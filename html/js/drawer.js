@@ -7,7 +7,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState, signal } from './ui
 import { Icon, Severity } from './icon.js';
 import { Trail, Service } from './table.js';
 import { HourBars, ValueSet, EventTable } from './detail-parts.js';
-import { trailText, trailKey, defang } from './trail.js';
+import { trailText, trailKey, defang, printable } from './trail.js';
 import { number, moment, span, age, isRecent, infoText, clockShort } from './format.js';
 import { whatHappened, whyFlagged } from './sentence.js';
 import { makeChip } from './query.js';
@@ -46,10 +46,10 @@ export function Drawer() {
   const threat = row || known?.threat;
   useEffect(() => { if (threat && !stillWalking()) title.current?.focus({ preventScroll: true }); panel.current?.querySelector('.drawer-scroll')?.scrollTo(0, 0); }, [id, Boolean(threat)]);
 
-  return html`<aside class="drawer" ref=${panel} data-testid="drawer" aria-label="Threat" role=${modal ? 'dialog' : undefined} aria-modal=${modal ? 'true' : undefined}>
+  return html`<${modal ? 'section' : 'aside'} class="drawer" ref=${panel} data-testid="drawer" aria-label="Threat" role=${modal ? 'dialog' : undefined} aria-modal=${modal ? 'true' : undefined}>
     <${Bar} threat=${threat} id=${id} />
     <div class="drawer-scroll">${threat ? html`<${Body} threat=${threat} known=${known} title=${title} />` : trouble.value?.id === id ? html`<${Lost} error=${trouble.value} />` : html`<p class="subtle" role="status">Loading…</p>`}</div>
-    ${threat && html`<${Foot} threat=${threat} />`}</aside>`;
+    ${threat && html`<${Foot} threat=${threat} />`}<//>`;
 }
 
 const isPhone = () => matchMedia('(max-width: 767px)').matches;
@@ -121,7 +121,7 @@ const ORIGIN = { static: 'Static list of the trails', feed: 'Feed', heuristic: '
 
 function Why({ threat: t }) {
   return html`<section class="sec"><div class="sec-head"><h3>Why it is flagged</h3></div><div class="why"><dl class="dl">
-    <dt>Matched</dt><dd><span class="trail">${trailKey(t.trail) || trailText(t.trail)}</span></dd>
+    <dt>Matched</dt><dd><span class="trail">${printable(trailKey(t.trail) || trailText(t.trail))}</span></dd>
     <dt>Reported as</dt><dd>${infoText(t)}${t.class && html`<span class="sub">class ${t.class}</span>`}</dd>
     <dt>Origin</dt><dd>${ORIGIN[t.origin] || 'Not named'}${t.reference && html`<span class="sub">${t.reference}</span>`}</dd></dl></div></section>`;
 }
@@ -131,7 +131,6 @@ function Foot({ threat: t }) {
   return html`<div class="drawer-foot"><${CopyButton} text=${trailText(t.trail)} label="Copy trail" testid="copy-trail" />
     <${CopyButton} text=${defang(trailText(t.trail))} label="Copy defanged" testid="copy-defanged" />
     <span class="push wide-only"></span>
-    ${key && html`<button type="button" class="btn btn-quiet" onClick=${() => addChip(makeChip('trail', key))}><${Icon} id="filter" size="s" />Only this trail</button>`}
-    ${t.src.total === 1 && html`<button type="button" class="btn btn-quiet" onClick=${() => addChip(makeChip('src', t.src.values[0]))}><${Icon} id="filter" size="s" />Only this source</button>`}</div>`;
+    ${key && html`<button type="button" class="btn btn-quiet" onClick=${() => addChip(makeChip('trail', key))}><${Icon} id="filter" size="s" />Only this trail</button>`}</div>`;
 }
 

@@ -18,12 +18,12 @@ function ErrorLine({ id, text, testid }) {
 }
 
 /** Seconds that are left of a wait the server asked for. */
-function useWait() {
+function useWait(done) {
   const [until, setUntil] = useState(0);
   const [, tick] = useState(0);
   useEffect(() => {
     if (!until) return undefined;
-    const timer = setInterval(() => { if (Date.now() >= until) setUntil(0); else tick((n) => n + 1); }, 500);
+    const timer = setInterval(() => { if (Date.now() >= until) { setUntil(0); done(); } else tick((n) => n + 1); }, 500);
     return () => clearInterval(timer);
   }, [until]);
   return [Math.max(0, Math.ceil((until - Date.now()) / 1000)), (seconds) => setUntil(Date.now() + seconds * 1000)];
@@ -32,7 +32,7 @@ function useWait() {
 export function Login() {
   const [error, setError] = useState('');
   const [busy, setBusy] = useState(false);
-  const [wait, startWait] = useWait();
+  const [wait, startWait] = useWait(() => setError(''));
   const name = useRef(null);
   const pass = useRef(null);
   useEffect(() => { document.title = 'Maltrail · Sign in'; name.current.focus(); }, []);

@@ -75,11 +75,12 @@ function Threats() {
   const [filters, setFilters] = useState(false);
   const r = result.value;
   const filtered = isFiltered(view.value);
-  return html`<div class="split"><${Facets} open=${filters} />
-    <section class="list" aria-label="Threats"><div class="toolbar">
+  return html`<div class="split"><div class="toolbar">
       <button type="button" class="btn btn-s filters-btn" aria-expanded=${filters} aria-controls="facets" onClick=${() => setFilters(!filters)}><${Icon} id="filter" size="s" />Filters</button>
       <span role="status" data-testid="result-count">${r ? html`<span class="total">${filtered ? `${number(r.total)} of ${plural(r.all.threats, 'threat')}` : plural(r.total, 'threat')}</span> <span class="subtle hide-narrow">in ${plural(r.events, 'event')}</span>` : html`<span class="subtle">Loading…</span>`}</span>
       ${filtered && html`<button type="button" class="linkbtn" data-testid="clear-filters" onClick=${clearFilters}>Clear filters</button>`}</div>
+    <${Facets} open=${filters} />
+    <section class="list" aria-label="Threats">
       <div class="frame">${fresh.value > 0 && html`<button type="button" class="newbar" data-testid="new-bar" onClick=${showFresh}><${Icon} id="up" size="xs" />Show ${number(fresh.value)} new ${fresh.value === 1 ? 'threat' : 'threats'}<kbd class="wide-only" aria-hidden="true">.</kbd></button>`}<span class="sr" role="status">${fresh.value > 0 ? `${fresh.value} new` : ''}</span>
         <${ThreatTable} /></div>
       <div class="listfoot"><${Pager} /></div></section></div>`;

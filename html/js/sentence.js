@@ -4,9 +4,9 @@
 // ("matched", "is on"), never "infected". Result: a list of strings and `{strong}` parts.
 
 import { plural, clockShort, infoText } from './format.js';
-import { trailText, trailKey } from './trail.js';
+import { trailText, trailKey, printable } from './trail.js';
 
-const strong = (text) => ({ strong: text });
+const strong = (text) => ({ strong: printable(text) });
 
 /** What happened, as parts. */
 export function whatHappened(threat, zone) {

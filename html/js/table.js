@@ -5,7 +5,7 @@
 
 import { html, Component } from './ui.js';
 import { Icon, Severity } from './icon.js';
-import { trailParts, trailText, trailKey } from './trail.js';
+import { trailParts, trailText, trailKey, printable } from './trail.js';
 import { direction, portLabel, portRisk } from './ports.js';
 import { number, plural, age, isRecent, clock, clockShort, infoText, moment } from './format.js';
 import { makeChip } from './query.js';
@@ -59,8 +59,8 @@ class Row extends Component {
       <td role="cell" class="c-sev"><${Severity} severity=${t.severity} /></td>
       <td role="cell" class="c-what"><div class="two">
         <a class="trail clip" href=${href} tabindex=${current ? 0 : -1} aria-current=${open ? 'true' : undefined}
-          title=${trailText(t.trail)} onFocus=${() => { selected.value = t.id; }}><${Trail} trail=${t.trail} /></a>
-        <span class="sub"><${Filter} chip=${makeChip('type', t.type)} cls="type" label=${`Only type ${t.type}`}>${t.type}<//><span class="clip">${infoText(t)}${t.class && t.class !== 'malware' ? ` · ${t.class}` : ''}</span></span></div></td>
+          title=${printable(trailText(t.trail))} onFocus=${() => { selected.value = t.id; }}><${Trail} trail=${t.trail} /></a>
+        <span class="sub"><${Filter} chip=${makeChip('type', t.type)} cls="type" label=${`Only type ${t.type}`}>${t.type}<//><span class="clip">${printable(infoText(t))}${t.class && t.class !== 'malware' ? ` · ${t.class}` : ''}</span></span></div></td>
       <td role="cell" class="c-src"><${Source} threat=${t} /></td>
       <td role="cell" class="c-dst"><${Destination} threat=${t} /></td>
       <td role="cell" class="c-n num"><span class="cell"><${Spark} hours=${t.hours} /><span>${number(t.count)}</span></span></td>
@@ -72,7 +72,7 @@ class Row extends Component {
 
 /** A trail with its key bright and its variable part quiet. */
 export function Trail({ trail }) {
-  return trailParts(trail).map((p) => (p.variable ? html`<span class="v">${p.text}</span>` : p.text));
+  return trailParts(trail).map((p) => (p.variable ? html`<span class="v">${printable(p.text)}</span>` : printable(p.text)));
 }
 
 /** A value that filters by itself: click keeps, Alt-click excludes. */

@@ -32,6 +32,10 @@ export function trailParts(trail) {
 /** The whole text as seen on the wire, without grouping parentheses. */
 export const trailText = (trail) => trailParts(trail).map((p) => p.text).join('');
 
+/** For the eye: characters that draw nothing or turn the text around are spelled out. */
+export const printable = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+  (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+
 /** The key: the trail without its variable parts, trimmed of spaces and dots. */
 export function trailKey(trail) {
   const text = trailParts(trail).filter((p) => !p.variable).map((p) => p.text).join('');

@@ -1,5 +1,5 @@
 import { test, same } from './harness.js';
-import { trailParts, trailText, trailKey, defang } from '../../html/js/trail.js';
+import { trailParts, trailText, trailKey, defang, printable } from '../../html/js/trail.js';
 
 const parts = (trail) => trailParts(trail).map((p) => (p.variable ? `<${p.text}>` : p.text));
 
@@ -30,6 +30,12 @@ test('trail: key and full text', () => {
   same(trailKey('evil.example(/a) '), 'evil.example');
   same(trailKey('..evil..'), 'evil');
   same(trailText('(www).evil.example(/x)'), 'www.evil.example/x');
+});
+
+test('trail: characters that turn the text around are spelled out', () => {
+  same(printable('a\u202egnp.exe'), 'a\\u{202e}gnp.exe');
+  same(printable('b\u00fccher.example \u4f8b'), 'b\u00fccher.example \u4f8b', 'letters stay');
+  same(printable('x\u0000\n'), 'x\\u{0}\\u{a}');
 });
 
 test('trail: defanged text is no link', () => {
