@@ -96,6 +96,9 @@ export function axis(n) {
   return `${Number((n / unit).toFixed(1))}${letter}`;
 }
 
+/** A count that fits a narrow column: exact below a million, then `12.3M`. */
+export const compact = (n) => (n < 1_000_000 ? number(n) : axis(n));
+
 /** The info text without its trailing class. */
 export const infoText = (threat) => threat.info.replace(/\s*\([^()]*\)\s*$/, '') || threat.info;
 

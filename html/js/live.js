@@ -1,6 +1,7 @@
 // Live changes: one event stream for the set on the screen.
 //
-// States: off (paused by the reader), joining, live, offline. Messages are joined once per frame,
+// States: off (paused by the reader), joining, live, offline, delayed (the server answers but gives
+// no stream: the page asks at each attempt instead). Messages are joined once per frame,
 // so a burst costs one render per frame; a re-query (order, facets, chart) runs at most every
 // 1.5 s. Reconnects back off from 1 s to 30 s and start again at once when the network returns.
 
@@ -10,6 +11,8 @@ import { joinMessages } from './rows.js';
 import { announceFresh, applyChanges, load, loadSides, result, setParams } from './state.js';
 import { loadSession, isInside } from './session.js';
 
+/** A new stream may take this long before the page stops saying "live". */
+const HELLO_MS = 3000;
 const REQUERY_MS = 1500;
 const SIDES_MS = 6000;
 const RETRY_MAX_S = 30;
@@ -57,15 +60,17 @@ export function toggleLive() {
 }
 
 export function retryNow() {
-  if (wanted.value && live.value !== 'live') { retry = 0; open(setParams.peek()); }
+  if (wanted.value && live.value !== 'live') open(setParams.peek());
 }
 
 function open(params) {
-  close('joining');
+  close(live.peek() === 'live' ? 'live' : 'joining');
+  timer = setTimeout(() => { if (live.peek() === 'live') live.value = 'joining'; }, HELLO_MS);
   const mine = new EventSource(api.streamUrl(params));
   source = mine;
   mine.addEventListener('hello', (e) => {
-    const again = live.peek() === 'offline' || retry > 0;
+    const again = retry > 0;
+    clearTimeout(timer);
     retry = 0;
     retryAt.value = 0;
     live.value = 'live';
@@ -89,21 +94,22 @@ function close(state) {
 /** The stream broke: say so, ask whether the session still holds, try again later. */
 function lost() {
   if (!wanted.peek()) return;
-  close('offline');
+  close(live.peek() === 'delayed' ? 'delayed' : 'offline');
   retry += 1;
   const seconds = Math.min(RETRY_MAX_S, 2 ** (retry - 1)) * (0.85 + Math.random() * 0.3);
   retryAt.value = Date.now() + seconds * 1000;
   timer = setTimeout(async () => {
-    try { await loadSession(); } catch { lost(); return; }
-    if (isInside() && wanted.peek()) { retry = Math.max(1, retry); reopen(); }
+    try { await loadSession(); } catch { live.value = 'offline'; lost(); return; }
+    if (!isInside() || !wanted.peek()) return;
+    if (retry > 1) ask();
+    open(setParams.peek());
+    live.value = retry > 1 ? 'delayed' : 'offline';
   }, seconds * 1000);
 }
 
-function reopen() {
-  const count = retry;
-  open(setParams.peek());
-  live.value = 'offline';
-  retry = count;
+/** One query in place of the stream: rows where they may move, else totals and chart only. */
+function ask() {
+  if (mayReorder()) load({ quiet: true, mark: true }); else loadSides();
 }
 
 function push(message) {

@@ -5,7 +5,7 @@ import { session, sessionError, offer, loadSession, startClock } from './session
 import { view, result, load, forget, loadDays, shownDay, rowsKey, isFiltered, dayHasTurned } from './state.js';
 import { Login, Change } from './login.js';
 import { Page } from './page.js';
-import { Icon } from './icon.js';
+import { Icon, loadSprite } from './icon.js';
 import { number } from './format.js';
 import './theme.js';
 
@@ -50,5 +50,6 @@ effect(() => {
 setInterval(() => { if (inside() && dayHasTurned()) { daysLoaded = false; loadSession().catch(() => {}); } }, DAY_CHECK_MS);
 
 startClock();
+loadSprite();
 render(html`<${Root} />`, document.getElementById('root'));
 loadSession();

@@ -6,7 +6,7 @@ import { number, plural, dayName } from './format.js';
 import { isFiltered } from './view.js';
 import { session, now } from './session.js';
 import { live, wanted, toggleLive, retryAt, retryNow, startLive } from './live.js';
-import { view, result, status, failure, fresh, showFresh, today, shownDay, toggleSeverity, clearFilters, load, navigate } from './state.js';
+import { view, result, status, failure, fresh, showFresh, today, shownDay, toggleSeverity, clearFilters, load, navigate, spoken } from './state.js';
 import { Rail, Brand } from './rail.js';
 import { Search } from './search.js';
 import { DayPicker } from './daypicker.js';
@@ -39,22 +39,23 @@ function TopBar() {
   return html`<header class="topbar"><${Brand} cls="phone-only" /><${Search} /><span class="push"></span><${DayPicker} /><${LiveButton} /></header>`;
 }
 
-const LIVE = { live: 'Live', joining: 'Joining', off: 'Paused', offline: 'Offline' };
+const LIVE = { live: 'Live', joining: 'Joining', off: 'Paused', offline: 'Offline', delayed: 'Delayed' };
+const LIVE_HINT = { off: 'Resume live changes', delayed: 'The server gives no live stream now; the page asks again and again instead. Click to pause.' };
 
 function LiveButton() {
   const state = live.value;
-  return html`<button type="button" class="btn live-btn" data-testid="live-toggle" data-state=${state} aria-pressed=${wanted.value} title=${wanted.value ? 'Pause live changes' : 'Resume live changes'} onClick=${toggleLive}>
+  return html`<button type="button" class="btn live-btn" data-testid="live-toggle" data-state=${state} aria-pressed=${wanted.value} title=${LIVE_HINT[state] || 'Pause live changes'} onClick=${toggleLive}>
     <span class=${`live is-${state}`}>${state === 'offline' ? html`<${Icon} id="offline" size="s" />` : state === 'off' ? html`<${Icon} id="play" size="s" />` : html`<i></i>`}<span>${LIVE[state]}</span></span></button>`;
 }
 
 function Head() {
   const r = result.value;
-  const s = session.value;
+  const restricted = session.value.restricted || [];
   return html`<div class="page-head"><h1>Threats</h1>
     <div class="tabs" role="group" aria-label="Severity">
       <button type="button" class="tab" data-testid="sev-all" aria-pressed=${!view.value.sev.length} onClick=${() => navigate({ sev: [], page: 1 })}>All<span class="n">${r ? number(r.severity.high + r.severity.medium + r.severity.low) : ''}</span></button>
       ${['high', 'medium', 'low'].map((name) => html`<button key=${name} type="button" class="tab" data-testid=${`sev-${name}`} aria-pressed=${view.value.sev.includes(name)} onClick=${() => toggleSeverity(name)}><${Severity} severity=${name} /><span class="n">${r ? number(r.severity[name]) : ''}</span></button>`)}</div>
-    ${s.restricted.length > 0 && html`<span class="badge badge-accent" title="Your account sees only events with an address in these networks"><${Icon} id="info" size="xs" />Only ${s.restricted.slice(0, 2).join(', ')}${s.restricted.length > 2 ? ` and ${s.restricted.length - 2} more` : ''}</span>`}
+    ${restricted.length > 0 && html`<span class="badge badge-accent" title="Your account sees only events with an address in these networks"><${Icon} id="info" size="xs" />Only ${restricted.slice(0, 2).join(', ')}${restricted.length > 2 ? ` and ${restricted.length - 2} more` : ''}</span>`}
     ${shownDay.value !== today.value && html`<span class="badge">${dayName(shownDay.value, today.value)}</span>`}</div>`;
 }
 
@@ -77,8 +78,8 @@ function Threats() {
   const filtered = isFiltered(view.value);
   return html`<div class="split"><div class="toolbar">
       <button type="button" class="btn btn-s filters-btn" aria-expanded=${filters} aria-controls="facets" onClick=${() => setFilters(!filters)}><${Icon} id="filter" size="s" />Filters</button>
-      <span role="status" data-testid="result-count">${r ? html`<span class="total">${filtered ? `${number(r.total)} of ${plural(r.all.threats, 'threat')}` : plural(r.total, 'threat')}</span> <span class="subtle hide-narrow">in ${plural(r.events, 'event')}</span>` : html`<span class="subtle">Loading…</span>`}</span>
-      ${filtered && html`<button type="button" class="linkbtn" data-testid="clear-filters" onClick=${clearFilters}>Clear filters</button>`}</div>
+      <span data-testid="result-count">${r ? html`<span class="total">${filtered ? `${number(r.total)} of ${plural(r.all.threats, 'threat')}` : plural(r.total, 'threat')}</span> <span class="subtle hide-narrow">in ${plural(r.events, 'event')}</span>` : html`<span class="subtle">Loading…</span>`}</span>
+      ${filtered && html`<button type="button" class="linkbtn" data-testid="clear-filters" onClick=${clearFilters}>Clear filters</button>`}<span class="sr" role="status">${spoken.value}</span></div>
     <${Facets} open=${filters} />
     <section class="list" aria-label="Threats">
       <div class="frame">${fresh.value > 0 && html`<button type="button" class="newbar" data-testid="new-bar" onClick=${showFresh}><${Icon} id="up" size="xs" />Show ${number(fresh.value)} new ${fresh.value === 1 ? 'threat' : 'threats'}<kbd class="wide-only" aria-hidden="true">.</kbd></button>`}<span class="sr" role="status">${fresh.value > 0 ? `${fresh.value} new` : ''}</span>

@@ -9,7 +9,7 @@ import { result, failure } from './state.js';
 import { showKeys } from './keys.js';
 
 export function Brand({ cls = '' }) {
-  return html`<a class=${`brand ${cls}`} href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><use href="/icons.svg#logo" /></svg><span>Maltrail</span></a>`;
+  return html`<a class=${`brand ${cls}`} href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><use href="#logo" /></svg><span>Maltrail</span></a>`;
 }
 
 export function Rail() {

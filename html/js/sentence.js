@@ -6,7 +6,10 @@
 import { plural, clockShort, infoText } from './format.js';
 import { trailText, trailKey, printable } from './trail.js';
 
-const strong = (text) => ({ strong: printable(text) });
+/** Longest text in a sentence; the whole trail stands above it. */
+const LONGEST = 90;
+
+const strong = (text) => ({ strong: printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text) });
 
 /** What happened, as parts. */
 export function whatHappened(threat, zone) {

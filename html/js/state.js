@@ -21,6 +21,8 @@ export const failure = signal(null);
 /** `{message, index, offset, source}` of a refused query. */
 export const queryError = signal(null);
 export const fresh = signal(0);
+/** Said to screen readers after a load the reader asked for; live changes stay silent here. */
+export const spoken = signal('');
 export const flash = signal(new Set());
 export const days = signal([]);
 export const selected = signal('');
@@ -90,6 +92,7 @@ export async function load({ quiet = false, mark = false } = {}) {
     }, abort.signal);
     if (running !== abort) return;
     accept(answer, key, mark ? before : null);
+    if (!quiet) spoken.value = answer.total === 1 ? '1 threat' : `${answer.total} threats`;
   } catch (error) {
     if (error.name === 'AbortError' || running !== abort) return;
     await refuse(error);

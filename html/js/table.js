@@ -7,7 +7,7 @@ import { html, Component } from './ui.js';
 import { Icon, Severity } from './icon.js';
 import { trailParts, trailText, trailKey, printable } from './trail.js';
 import { direction, portLabel, portRisk } from './ports.js';
-import { number, plural, age, isRecent, clock, clockShort, infoText, moment } from './format.js';
+import { number, compact, plural, age, isRecent, clock, clockShort, infoText, moment } from './format.js';
 import { makeChip } from './query.js';
 import { now, zone } from './session.js';
 import { rows, result, status, view, selected, flash, sortBy, openThreat, addChip, linkTo } from './state.js';
@@ -18,16 +18,20 @@ const COLUMNS = [
   ['count', 'Events', 'c-n num'], ['last', 'Last seen', 'c-seen'], ['sensor', 'Sensor', 'c-sensor'],
 ];
 
+/** Stands for the id in the link that all rows share, so that opening one redraws two rows, not all. */
+const ANY_ID = '0'.repeat(16);
+
 export function ThreatTable() {
   const list = rows.value;
   const current = list.some((t) => t.id === selected.value) ? selected.value : list[0]?.id;
   if (!result.value) return status.value === 'error' ? html`<${EmptyState} />` : html`<${Skeleton} />`;
   if (!list.length) return html`<${EmptyState} />`;
+  const base = linkTo({ open: ANY_ID });
   return html`<table class=${`table threats ${status.value === 'loading' ? 'is-stale' : ''}`} role="table" aria-busy=${status.value === 'loading'}>
     <caption class="sr">Threats, ${result.value.total} in all. Sort with the buttons in the head, open a row with Enter.</caption>
     <thead role="rowgroup"><tr role="row">${COLUMNS.map((c) => html`<${Head} key=${c[0]} column=${c} />`)}</tr></thead>
     <tbody role="rowgroup">${list.map((t) => html`<${Row} key=${t.id} threat=${t} current=${t.id === current}
-      open=${t.id === view.value.open} flash=${flash.value.has(t.id)} />`)}</tbody>
+      open=${t.id === view.value.open} flash=${flash.value.has(t.id)} base=${base} />`)}</tbody>
   </table>`;
 }
 
@@ -42,11 +46,11 @@ function Head({ column: [key, label, cls] }) {
 class Row extends Component {
   shouldComponentUpdate(next) {
     const p = this.props;
-    return next.threat !== p.threat || next.current !== p.current || next.open !== p.open || next.flash !== p.flash;
+    return next.threat !== p.threat || next.current !== p.current || next.open !== p.open || next.flash !== p.flash || next.base !== p.base;
   }
 
-  render({ threat: t, current, open, flash: isNew }) {
-    const href = linkTo({ open: t.id });
+  render({ threat: t, current, open, flash: isNew, base }) {
+    const href = base.replace(ANY_ID, t.id);
     const activate = (e) => {
       if (e.defaultPrevented || e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
       if (window.getSelection()?.toString() && e.detail > 0 && !e.target.closest('a')) return;
@@ -60,10 +64,10 @@ class Row extends Component {
       <td role="cell" class="c-what"><div class="two">
         <a class="trail clip" href=${href} tabindex=${current ? 0 : -1} aria-current=${open ? 'true' : undefined}
           title=${printable(trailText(t.trail))} onFocus=${() => { selected.value = t.id; }}><${Trail} trail=${t.trail} /></a>
-        <span class="sub"><${Filter} chip=${makeChip('type', t.type)} cls="type" label=${`Only type ${t.type}`}>${t.type}<//><span class="clip">${printable(infoText(t))}${t.class && t.class !== 'malware' ? ` · ${t.class}` : ''}</span></span></div></td>
+        <span class="sub">${t.type && html`<${Filter} chip=${makeChip('type', t.type)} cls="type" label=${`Only type ${t.type}`}>${t.type}<//>`}<span class="clip">${printable(infoText(t))}${t.class && t.class !== 'malware' ? ` · ${t.class}` : ''}</span></span></div></td>
       <td role="cell" class="c-src"><${Source} threat=${t} /></td>
       <td role="cell" class="c-dst"><${Destination} threat=${t} /></td>
-      <td role="cell" class="c-n num"><span class="cell"><${Spark} hours=${t.hours} /><span>${number(t.count)}</span></span></td>
+      <td role="cell" class="c-n num"><span class="cell"><${Spark} hours=${t.hours} /><span title=${number(t.count)}>${compact(t.count)}</span></span></td>
       <td role="cell" class="c-seen"><${Seen} threat=${t} /></td>
       <td role="cell" class="c-sensor"><${Several} set=${t.sensor} field="sensor" many="sensors" cls="muted" /></td>
     </tr>`;
@@ -72,7 +76,9 @@ class Row extends Component {
 
 /** A trail with its key bright and its variable part quiet. */
 export function Trail({ trail }) {
-  return trailParts(trail).map((p) => (p.variable ? html`<span class="v">${printable(p.text)}</span>` : printable(p.text)));
+  const parts = trailParts(trail);
+  if (!parts.length) return html`<span class="v">no trail</span>`;
+  return parts.map((p) => (p.variable ? html`<span class="v">${printable(p.text)}</span>` : printable(p.text)));
 }
 
 /** A value that filters by itself: click keeps, Alt-click excludes. */

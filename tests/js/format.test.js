@@ -7,6 +7,10 @@ test('format: thousands are apart from 10 000 on', () => {
   same([0, 742, 9999, 10000, 1234567, NaN].map(f.number), ['0', '742', '9999', '10\u202f000', '1\u202f234\u202f567', '0']);
 });
 
+test('format: a narrow column never cuts a count', () => {
+  same([9999, 999999, 1000000, 12345678, 1000000000].map(f.compact), ['9999', '999\u202f999', '1M', '12.3M', '1000M']);
+});
+
 test('format: plural', () => {
   same(f.plural(1, 'threat'), '1 threat');
   same(f.plural(0, 'threat'), '0 threats');

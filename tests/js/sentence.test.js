@@ -10,6 +10,11 @@ test('sentence: a lookup', () => {
   same(text(whatHappened(threat(), 60)), '10.0.0.5 looked up www.evil.example, 742 times between 09:14 and 15:28.');
 });
 
+test('sentence: a long trail is cut, it stands in full above', () => {
+  const said = text(whatHappened(threat({ trail: 'a'.repeat(5000) }), 0));
+  same(said.length < 200 && said.includes('…'), true);
+});
+
 test('sentence: a single event', () => {
   same(text(whatHappened(threat({ count: 1, last: '2026-11-24T08:14:22Z' }), 0)), '10.0.0.5 looked up www.evil.example, once at 08:14.');
 });
