@@ -1,7 +1,8 @@
 // Ports: their names, which ones deserve a second look, and on which side the service is.
 //
 // `direction` follows the rule of the search field `dir:` in its order, over the value sets of a
-// threat: a side "is a service" (or "is ephemeral") when each of its listed ports is.
+// threat: a side "is a service" when each of its listed ports is. The step "exactly one side is
+// ephemeral" needs no code: the other side then holds a lower port, which the last step finds.
 
 const NAMES = new Map(Object.entries({
   21: 'ftp', 22: 'ssh', 23: 'telnet', 25: 'smtp', 53: 'dns', 80: 'http', 110: 'pop3', 123: 'ntp', 135: 'rpc',
@@ -46,8 +47,6 @@ function inward(threat, sports, dports) {
   if (threat.dst.values.includes(trail)) return true;
   const [s, d] = [sports.every(isService), dports.every(isService)];
   if (s !== d) return d;
-  const [se, de] = [sports.every(isEphemeral), dports.every(isEphemeral)];
-  if (se !== de) return se;
   return Math.min(...dports) <= Math.min(...sports);
 }
 
@@ -60,4 +59,3 @@ function addressOf(trail) {
 
 const numbers = (values) => values.filter((v) => /^\d+$/.test(v)).map(Number);
 const isService = (port) => port < 1024 || SERVICES.has(port);
-const isEphemeral = (port) => port >= 32768;
