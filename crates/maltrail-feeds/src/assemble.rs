@@ -4,6 +4,7 @@
 //! `suspicious`, files directly in `trails/static`, `malware`, any other folder; inside a folder by
 //! name, files with `history` in their name first (`spec` trails §4, made deterministic).
 
+use ipnet::IpNet;
 use maltrail_core::addr::{NetworkSet, parse_net};
 use maltrail_core::trail::Whitelist;
 use maltrail_core::trail::build::{BuildOptions, Built, SourceId, Stage, TrailBuilder};
@@ -27,17 +28,85 @@ pub struct AssembleOptions {
     pub without_custom: bool,
 }
 
+/// Where rows come from. Each kind is merged by its own rule.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Shipped lists, in order.
+    pub collections: Vec<Collection>,
+    /// The user's own files.
+    pub custom: Vec<ListFile>,
+    /// Feeds, in order of their names.
+    pub feeds: Vec<FeedEntries>,
+    /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
+    pub remote: Vec<String>,
+}
+
+/// What the parser of a feed read from its body.
+#[derive(Clone, Debug, Default)]
+pub struct FeedEntries {
+    /// The feed's name in events.
+    pub reference: String,
+    /// Entries and their labels.
+    pub entries: Vec<(String, String)>,
+}
+
+/// Label of the user's lists elsewhere.
+const REMOTE_INFO: &str = "blacklisted";
+/// Largest network of a remote list that is also written out as single addresses (`spec` trails §3):
+/// up to /22.
+const EXPANDED: usize = 1025;
+
 /// Entries and lists between two calls of `progress`.
 const PROGRESS_LISTS: usize = 16;
 
-/// Builds the rows of `collections` (shipped lists, in order) and the `custom` lists. `progress`
-/// hears lists done and lists in all.
+/// Builds the rows of `sources`. `progress` hears lists done and lists in all.
 pub fn assemble(
-    collections: &[Collection],
-    custom: &[ListFile],
+    sources: &Sources,
     options: &AssembleOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> (Built, Report) {
+    let mut builder = TrailBuilder::new(build_options(&sources.collections, options));
+    let mut report = Report::default();
+    for feed in &sources.feeds {
+        for (entry, info) in &feed.entries {
+            let source = builder.source(info, &feed.reference, Stage::Feed);
+            report.entries += 1;
+            if let Err(error) = builder.add(source, entry) {
+                report.refuse(&feed.reference, 0, Reason::Key(error), entry);
+            }
+        }
+    }
+    let shipped = if options.without_static {
+        Vec::new()
+    } else {
+        in_order(&sources.collections)
+    };
+    let own = if options.without_custom {
+        [].as_slice()
+    } else {
+        sources.custom.as_slice()
+    };
+    let total = shipped.len() + own.len();
+    let lists = own
+        .iter()
+        .map(|file| (file, Stage::Custom))
+        .chain(shipped.iter().map(|file| (*file, Stage::Static)));
+    for (done, (file, stage)) in lists.enumerate() {
+        add_file(&mut builder, &mut report, file, stage);
+        if done % PROGRESS_LISTS == 0 {
+            progress(done, total);
+        }
+    }
+    for (number, body) in (1..).zip(&sources.remote) {
+        add_remote(&mut builder, &mut report, number, body);
+    }
+    progress(total, total);
+    let built = builder.finish();
+    report.dropped.clone_from(built.dropped());
+    (built, report)
+}
+
+fn build_options(collections: &[Collection], options: &AssembleOptions) -> BuildOptions {
     let data = |name: &str| {
         collections
             .iter()
@@ -45,11 +114,8 @@ pub fn assemble(
             .collect::<Vec<_>>()
     };
     let whitelists = data("whitelist.txt");
-    let excluded = ["bogon_ranges.txt", "cdn_ranges.txt"]
-        .iter()
-        .flat_map(|name| data(name))
-        .collect::<Vec<_>>();
-    let mut builder = TrailBuilder::new(BuildOptions {
+    let excluded = [data("bogon_ranges.txt"), data("cdn_ranges.txt")].concat();
+    BuildOptions {
         ip_minimum_feeds: options.ip_minimum_feeds,
         disabled_info: options.disabled_info.clone(),
         whitelist: Whitelist::parse(
@@ -59,37 +125,32 @@ pub fn assemble(
                 .chain([options.user_whitelist.as_str()]),
         ),
         excluded: ranges(excluded.iter().map(AsRef::as_ref)),
-    });
-    let mut report = Report::default();
-    let shipped: Vec<&ListFile> = if options.without_static {
-        Vec::new()
-    } else {
-        in_order(collections)
-    };
-    let own: Vec<&ListFile> = if options.without_custom {
-        Vec::new()
-    } else {
-        collections
-            .iter()
-            .flat_map(Collection::custom)
-            .chain(custom)
-            .collect()
-    };
-    let total = shipped.len() + own.len();
-    let lists = own
-        .iter()
-        .map(|file| (*file, Stage::Custom))
-        .chain(shipped.iter().map(|file| (*file, Stage::Static)));
-    for (done, (file, stage)) in lists.enumerate() {
-        add_file(&mut builder, &mut report, file, stage);
-        if done % PROGRESS_LISTS == 0 {
-            progress(done, total);
+    }
+}
+
+/// A list of `CUSTOM_TRAILS_URL`: custom lines, and each small network also as its addresses.
+fn add_remote(builder: &mut TrailBuilder, report: &mut Report, number: usize, body: &str) {
+    let source = builder.source(REMOTE_INFO, "(remote custom)", Stage::RemoteCustom);
+    let name = format!("CUSTOM_TRAILS_URL {number}");
+    for (at, line) in (1..).zip(body.lines()) {
+        let Some(entry) = entry(line, Dialect::Custom) else {
+            continue;
+        };
+        report.entries += 1;
+        if let Err(error) = builder.add(source, &entry) {
+            report.refuse(&name, at, Reason::Key(error), line);
+        }
+        let Some(IpNet::V4(net)) = parse_net(&entry) else {
+            continue;
+        };
+        let addresses = net.network()..=net.broadcast();
+        if 32 - u32::from(net.prefix_len()) <= EXPANDED.ilog2() {
+            for address in addresses {
+                // A dotted quad is never refused.
+                let _ = builder.add(source, &address.to_string());
+            }
         }
     }
-    progress(total, total);
-    let built = builder.finish();
-    report.dropped.clone_from(built.dropped());
-    (built, report)
 }
 
 fn ranges<'a>(texts: impl Iterator<Item = &'a str>) -> NetworkSet {
@@ -241,18 +302,21 @@ fn add_csv(
 mod tests {
     use super::*;
 
+    fn built(collection: Collection, progress: &mut dyn FnMut(usize, usize)) -> (Built, Report) {
+        let sources = Sources {
+            collections: vec![collection],
+            ..Sources::default()
+        };
+        assemble(&sources, &AssembleOptions::default(), progress)
+    }
+
     fn rows(files: &[(&str, &str)]) -> (Vec<[String; 3]>, Report) {
         let collection = Collection::of(
             files
                 .iter()
                 .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())),
         );
-        let (built, report) = assemble(
-            &[collection],
-            &[],
-            &AssembleOptions::default(),
-            &mut |_, _| {},
-        );
+        let (built, report) = built(collection, &mut |_, _| {});
         (
             built
                 .rows()
@@ -275,12 +339,7 @@ mod tests {
     fn one_bad_line_costs_one_line_and_is_named() {
         let bytes = b"ok.biz\nbad\xff.biz\n5.9.9.256\nlast.biz".to_vec();
         let collection = Collection::of([("trails/static/malware/zeus.txt".to_owned(), bytes)]);
-        let (built, report) = assemble(
-            &[collection],
-            &[],
-            &AssembleOptions::default(),
-            &mut |_, _| {},
-        );
+        let (built, report) = built(collection, &mut |_, _| {});
         assert_eq!(
             built.rows().map(|row| row.key).collect::<Vec<_>>(),
             ["last.biz", "ok.biz"]
@@ -302,12 +361,7 @@ mod tests {
             (0..40).map(|at| (format!("trails/static/{at}.txt"), b"a.biz".to_vec())),
         );
         let mut last = (0, 0);
-        assemble(
-            &[collection],
-            &[],
-            &AssembleOptions::default(),
-            &mut |done, total| last = (done, total),
-        );
+        built(collection, &mut |done, total| last = (done, total));
         assert_eq!(last, (40, 40));
     }
 }

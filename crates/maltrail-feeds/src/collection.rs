@@ -1,7 +1,7 @@
 //! A collection of list files, read into memory.
 //!
 //! Layout, relative to the collection's root (of an archive: below its single top folder):
-//! `trails/static/**` lists, `trails/custom/*.txt` own lists, `data/*.txt` whitelist and ranges.
+//! `trails/static/**` lists and `data/*.txt` whitelist and ranges. The user's own lists are not part of it.
 //! Everything else is skipped unread. Sizes are bounded, so that a hostile archive cannot fill memory;
 //! nothing is ever unpacked to disk.
 
@@ -102,13 +102,6 @@ impl Collection {
             .filter(|file| file.path.starts_with("trails/static/"))
     }
 
-    /// The user's own lists of a folder in this layout.
-    pub fn custom(&self) -> impl Iterator<Item = &ListFile> {
-        self.files
-            .iter()
-            .filter(|file| file.path.starts_with("trails/custom/"))
-    }
-
     /// The text of a list of `data/`; empty when it is not there.
     pub fn data(&self, name: &str) -> std::borrow::Cow<'_, str> {
         let path = format!("data/{name}");
@@ -119,15 +112,12 @@ impl Collection {
     }
 }
 
-/// Whether a path belongs to the layout: lists at most one folder below `trails/static`, own lists
-/// directly in `trails/custom`, the data lists that a build or the sensor uses.
+/// Whether a path belongs to the layout: lists at most one folder below `trails/static`, and the data
+/// lists that a build or the sensor uses.
 fn is_wanted(path: &str) -> bool {
     let is_list = |path: &str| path.ends_with(".txt") || path.ends_with(".csv");
     if let Some(rest) = path.strip_prefix("trails/static/") {
         return is_list(rest) && rest.matches('/').count() <= 1;
-    }
-    if let Some(rest) = path.strip_prefix("trails/custom/") {
-        return rest.ends_with(".txt") && !rest.contains('/');
     }
     path.strip_prefix("data/")
         .is_some_and(|name| DATA.contains(&name))
@@ -228,8 +218,7 @@ fn below_top(path: &Path) -> Option<String> {
 fn read_folder(root: &Path) -> Result<Collection, CollectionError> {
     let mut budget = Budget::new();
     let mut files = Vec::new();
-    for folder in ["trails/static", "trails/custom", "data"] {
-        let depth = if folder == "trails/static" { 1 } else { 0 };
+    for (folder, depth) in [("trails/static", 1), ("data", 0)] {
         walk(root, folder, depth, &mut budget, &mut files)?;
     }
     Ok(Collection::of(
@@ -382,13 +371,8 @@ mod tests {
         let collection = Collection::read(root.path(), &mut |_| {}).expect("folder");
         assert_eq!(
             paths(&collection),
-            [
-                "data/whitelist.txt",
-                "trails/custom/own.txt",
-                "trails/static/malware/z.txt"
-            ]
+            ["data/whitelist.txt", "trails/static/malware/z.txt"]
         );
-        assert_eq!(collection.custom().count(), 1);
         let missing =
             Collection::read(&root.path().join("nope"), &mut |_| {}).expect_err("missing");
         assert!(

@@ -23,16 +23,15 @@ pub fn collection() -> Collection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::{AssembleOptions, assemble};
+    use crate::assemble::{AssembleOptions, Sources, assemble};
 
     #[test]
     fn every_embedded_line_is_a_trail() {
-        let (built, report) = assemble(
-            &[collection()],
-            &[],
-            &AssembleOptions::default(),
-            &mut |_, _| {},
-        );
+        let sources = Sources {
+            collections: vec![collection()],
+            ..Sources::default()
+        };
+        let (built, report) = assemble(&sources, &AssembleOptions::default(), &mut |_, _| {});
         assert_eq!(report.lines, []);
         assert_eq!(report.dropped.values().sum::<usize>(), 0);
         assert!(built.len() > 50, "{} trails", built.len());

@@ -14,7 +14,7 @@ pub mod embedded;
 pub mod report;
 pub mod update;
 
-pub use assemble::{AssembleOptions, assemble};
+pub use assemble::{AssembleOptions, FeedEntries, Sources, assemble};
 pub use collection::{Collection, CollectionError};
 pub use report::Report;
 pub use update::{Outcome, Phase, Update, UpdateError};

@@ -13,7 +13,7 @@ use maltrail_core::config::{Environment, TrailsConfig};
 use maltrail_core::trail::build::Built;
 use maltrail_core::trail::csv;
 
-use crate::assemble::{AssembleOptions, assemble};
+use crate::assemble::{AssembleOptions, Sources, assemble};
 use crate::collection::{Collection, CollectionError, DATA, ListFile};
 use crate::embedded;
 use crate::report::Report;
@@ -118,16 +118,19 @@ impl Update<'_> {
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
         let _lock = lock(folder)?;
-        let collections = self.collections(progress)?;
+        let sources = Sources {
+            collections: self.collections(progress)?,
+            custom: own_lists(&self.config.custom_dir)?,
+            ..Sources::default()
+        };
         let options = self.options()?;
-        let custom = own_lists(&self.config.custom_dir)?;
-        let (built, report) = assemble(&collections, &custom, &options, &mut |done, all| {
+        let (built, report) = assemble(&sources, &options, &mut |done, all| {
             progress(Phase::Building(done, all))
         });
         let before = rows_of(target);
         self.accept(&built, before)?;
         let bytes = self.publish(target, |file| write_rows(file, &built, progress))?;
-        self.publish_data(folder, &collections)?;
+        self.publish_data(folder, &sources.collections)?;
         Ok(Outcome {
             rows: built.len(),
             before,

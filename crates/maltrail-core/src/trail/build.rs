@@ -369,7 +369,8 @@ impl TrailBuilder {
             return Err(Dropped::DisabledInfo);
         }
         let own = may_hold_patterns(self.references.get(u32::from(entry.reference)));
-        if !own && key.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        let bare = key.strip_prefix('.').unwrap_or(key);
+        if !own && bare.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             return Err(Dropped::BareWord);
         }
         let blameless = info.contains("parking") || info.contains("sinkhole");
