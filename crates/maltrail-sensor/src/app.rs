@@ -94,7 +94,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         update::run(&config, &environment, &request)?;
         return Ok(true);
     }
-    if !cli.command.is_some() && !cli.test {
+    if !cli.test {
         say(&format!("Maltrail (sensor) #v{}", maltrail_core::VERSION));
     }
     say(&format!(

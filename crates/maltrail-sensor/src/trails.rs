@@ -89,7 +89,11 @@ pub(crate) fn embedded_set(
 fn whitelist(config: &Config) -> anyhow::Result<Whitelist> {
     let embedded = embedded::collection();
     let mut texts = vec![embedded.data("whitelist.txt").into_owned()];
-    let beside = config.trails.file.parent().unwrap_or(Path::new("."));
+    let beside = config
+        .trails
+        .file
+        .parent()
+        .unwrap_or_else(|| Path::new("."));
     for path in [
         beside.join("data/whitelist.txt"),
         config.root.join("data/whitelist.txt"),

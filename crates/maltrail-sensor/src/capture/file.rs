@@ -156,12 +156,37 @@ impl<R: Read> CaptureFile<R> {
     /// # Errors
     /// When the rest cannot be read or understood. What came before stands.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
-        let offset = self.source.position();
-        let result = match &mut self.format {
-            Format::Pcap(classic) => classic.next(&mut self.source),
-            Format::Ng(ng) => ng.next(&mut self.source),
+        // The record is looked for first and read then, so that an error can name its place.
+        let found = match &mut self.format {
+            Format::Pcap(classic) => classic.find(&mut self.source),
+            Format::Ng(ng) => ng.find(&mut self.source),
         };
-        result.map_err(|problem| CaptureError { offset, problem })
+        let offset = self.source.marked();
+        let Some(found) = found.map_err(|problem| CaptureError { offset, problem })? else {
+            return Ok(None);
+        };
+        let block = self.source.take(found.length);
+        let block = block.map_err(|error| CaptureError {
+            offset,
+            problem: Problem::Input(error),
+        })?;
+        let end = found.from + found.captured as usize;
+        match block.get(found.from..end) {
+            Some(frame) => Ok(Some(Record {
+                at: found.at,
+                link: found.link,
+                frame,
+                wire_bytes: found.wire_bytes,
+            })),
+            None if block.len() < found.length => Err(CaptureError {
+                offset,
+                problem: Problem::Truncated,
+            }),
+            None => Err(CaptureError {
+                offset,
+                problem: Problem::Garbled("a packet longer than its block"),
+            }),
+        }
     }
 
     /// Bytes of the input taken so far.
@@ -187,12 +212,27 @@ fn classic(head: &[u8]) -> Option<Classic> {
     })
 }
 
+/// A record that lies at the front of the source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) at: Timestamp,
+    pub(super) link: u16,
+    pub(super) wire_bytes: u32,
+    /// Bytes of the whole record or block.
+    pub(super) length: usize,
+    /// Where the frame starts in it.
+    pub(super) from: usize,
+    /// Bytes of the frame.
+    pub(super) captured: u32,
+}
+
 impl Classic {
-    fn next<'a, R: Read>(&self, source: &'a mut Source<R>) -> Result<Option<Record<'a>>, Problem> {
+    fn find<R: Read>(&self, source: &mut Source<R>) -> Result<Option<Found>, Problem> {
         let order = Order {
             big_endian: self.big_endian,
         };
-        let head = source.take(self.header).map_err(Problem::Input)?;
+        source.mark();
+        let head = source.peek(self.header).map_err(Problem::Input)?;
         if head.is_empty() {
             return Ok(None);
         }
@@ -209,15 +249,13 @@ impl Classic {
         } else {
             fraction
         };
-        let frame = source.take(captured as usize).map_err(Problem::Input)?;
-        if frame.len() < captured as usize {
-            return Err(Problem::Truncated);
-        }
-        Ok(Some(Record {
+        Ok(Some(Found {
             at: Timestamp::from_parts(i64::from(secs), micros),
             link: self.link,
-            frame,
             wire_bytes,
+            length: self.header + captured as usize,
+            from: self.header,
+            captured,
         }))
     }
 }
@@ -249,7 +287,10 @@ pub(super) mod tests {
         out
     }
 
-    pub(in super::super) fn read(bytes: &[u8]) -> (Vec<(i64, u16, Vec<u8>)>, Option<String>) {
+    /// Microseconds, link type and frame of a record.
+    type Seen = (i64, u16, Vec<u8>);
+
+    pub(in super::super) fn read(bytes: &[u8]) -> (Vec<Seen>, Option<String>) {
         let mut file = match CaptureFile::open(bytes) {
             Ok(file) => file,
             Err(error) => return (Vec::new(), Some(error.to_string())),

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use maltrail_core::time::Timestamp;
 
-use super::file::{Order, Problem, RECORD_BYTES, Record};
+use super::file::{Found, Order, Problem, RECORD_BYTES};
 use super::source::Source;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -52,12 +52,13 @@ impl Ng {
         head.starts_with(&SECTION.to_le_bytes()) && order_of(head).is_some()
     }
 
-    /// The next packet.
-    pub(super) fn next<'a, R: Read>(
+    /// The next packet, at the front of the source then.
+    pub(super) fn find<R: Read>(
         &mut self,
-        source: &'a mut Source<R>,
-    ) -> Result<Option<Record<'a>>, Problem> {
-        let (packet, length) = loop {
+        source: &mut Source<R>,
+    ) -> Result<Option<Found>, Problem> {
+        loop {
+            source.mark();
             let Some((kind, length)) = self.block(source)? else {
                 return Ok(None);
             };
@@ -70,12 +71,16 @@ impl Ng {
                 SECTION => self.interfaces.clear(),
                 INTERFACE => self.interface(body)?,
                 ENHANCED_PACKET | PACKET | SIMPLE_PACKET => {
-                    break (self.packet(kind, body)?, length);
+                    let packet = self.packet(kind, body)?;
+                    return self.found(&packet, length).map(Some);
                 }
                 _ => {}
             }
             source.take(length).map_err(Problem::Input)?;
-        };
+        }
+    }
+
+    fn found(&mut self, packet: &Packet, length: usize) -> Result<Found, Problem> {
         let interface = self
             .interfaces
             .get(packet.interface)
@@ -83,18 +88,14 @@ impl Ng {
         if let Some(ticks) = packet.ticks {
             self.last = interface.time(ticks);
         }
-        let (at, link) = (self.last, interface.link);
-        let block = source.take(length).map_err(Problem::Input)?;
-        let from = 8 + packet.from;
-        let frame = block
-            .get(from..from + packet.captured as usize)
-            .ok_or(Problem::Garbled("a packet longer than its block"))?;
-        Ok(Some(Record {
-            at,
-            link,
-            frame,
+        Ok(Found {
+            at: self.last,
+            link: interface.link,
             wire_bytes: packet.wire_bytes,
-        }))
+            length,
+            from: 8 + packet.from,
+            captured: packet.captured,
+        })
     }
 
     /// Type and length of the block at the front; `None` at the end of the input.

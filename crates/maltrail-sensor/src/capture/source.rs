@@ -13,8 +13,10 @@ pub(super) struct Source<R> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes handed out so far, for messages.
+    /// Bytes handed out so far.
     consumed: u64,
+    /// Where the present record starts, for messages.
+    mark: u64,
 }
 
 impl<R: Read> Source<R> {
@@ -25,12 +27,23 @@ impl<R: Read> Source<R> {
             start: 0,
             end: 0,
             consumed: 0,
+            mark: 0,
         }
     }
 
     /// Position of the next byte in the input.
     pub(super) const fn position(&self) -> u64 {
         self.consumed
+    }
+
+    /// Says that a record starts here.
+    pub(super) const fn mark(&mut self) {
+        self.mark = self.consumed;
+    }
+
+    /// Where the last record started.
+    pub(super) const fn marked(&self) -> u64 {
+        self.mark
     }
 
     /// The next `count` bytes without taking them; fewer at the end of the input.

@@ -113,10 +113,7 @@ impl DayFile {
             }
             text.clear();
             encode(event, &mut text);
-            if self.backlog.len() + text.len() <= BACKLOG_BYTES {
-                self.backlog.extend_from_slice(text.as_bytes());
-                kept += 1;
-            } else if self.flush() {
+            if self.backlog.len() + text.len() <= BACKLOG_BYTES || self.flush() {
                 self.backlog.extend_from_slice(text.as_bytes());
                 kept += 1;
             }
@@ -187,7 +184,7 @@ impl DayFile {
         });
         if !same.unwrap_or(false) {
             let day = *day;
-            match crate::sinks::dayfile::open(&path) {
+            match open(&path) {
                 Ok(file) => self.open = Some((day, file)),
                 Err(error) => self.complain(&error),
             }
