@@ -53,7 +53,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     step("tests");
     // End-to-end tests start both programs.
     cargo(["build", "--workspace", "--bins"]).check()?;
-    let mut counts = tests(&["test", "--workspace", "--no-fail-fast"], options)?;
+    let mut counts = tests(
+        &[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--show-output",
+        ],
+        options,
+    )?;
     if options.full {
         step("tests in release mode");
         cargo(["build", "--workspace", "--bins", "--release"]).check()?;
