@@ -7,97 +7,118 @@
 //!
 //! State: four slots, overwritten; nothing grows.
 
+use std::net::IpAddr;
+
 use crate::flow::Flow;
 
 /// Payload bytes that are compared.
 pub(crate) const HEAD: usize = 64;
 
-/// The last packets of each kind.
+/// The last packets of each kind: seen, and reported.
 #[derive(Debug, Default)]
 pub(crate) struct Bursts {
-    syn: Memory<Syn>,
-    datagram: Memory<Datagram>,
+    syn: Option<Ends>,
+    syn_reported: Option<Ends>,
+    datagram: Option<Datagram>,
+    datagram_reported: Option<Datagram>,
 }
 
-/// The last one seen and the last one reported.
-#[derive(Debug)]
-struct Memory<K> {
-    seen: Option<K>,
-    reported: Option<K>,
+/// Who sent a packet to whom, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    // Compared in this order: what differs between neighbours in a capture comes first.
+    ports: (Option<u16>, Option<u16>),
+    second: i64,
+    src: IpAddr,
+    dst: IpAddr,
 }
 
-impl<K> Default for Memory<K> {
-    fn default() -> Self {
-        Self {
-            seen: None,
-            reported: None,
-        }
-    }
-}
-
-impl<K: PartialEq> Memory<K> {
+impl Ends {
     #[inline]
-    fn repeats(&mut self, key: K) -> bool {
-        if self.seen.as_ref() == Some(&key) {
-            return true;
+    const fn new(second: i64, flow: &Flow) -> Self {
+        Self {
+            ports: (flow.src.port, flow.dst.port),
+            second,
+            src: flow.src.ip,
+            dst: flow.dst.ip,
         }
-        let repeats = self.reported.as_ref() == Some(&key);
-        self.seen = Some(key);
-        repeats
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Syn {
-    second: i64,
-    flow: Flow,
+#[derive(Clone, Copy, Debug)]
+struct Datagram {
+    ends: Ends,
+    len: usize,
+    head: [u8; HEAD],
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Datagram {
-    second: i64,
-    len: usize,
-    flow: Flow,
-    head: [u8; HEAD],
+impl Datagram {
+    const fn empty(ends: Ends) -> Self {
+        Self {
+            ends,
+            len: 0,
+            head: [0; HEAD],
+        }
+    }
+
+    #[inline]
+    fn is(&self, ends: &Ends, payload: &[u8]) -> bool {
+        let head = payload.get(..HEAD).unwrap_or(payload);
+        self.ends == *ends && self.len == payload.len() && self.head.starts_with(head)
+    }
+
+    /// Overwrites this one. What stands behind a shorter head is never compared.
+    #[inline]
+    fn set(&mut self, ends: Ends, payload: &[u8]) {
+        self.ends = ends;
+        self.len = payload.len();
+        match payload.first_chunk::<HEAD>() {
+            Some(head) => self.head = *head,
+            None => {
+                if let Some(head) = self.head.get_mut(..payload.len()) {
+                    head.copy_from_slice(payload);
+                }
+            }
+        }
+    }
 }
 
 impl Bursts {
     /// Whether this SYN was examined already.
     #[inline]
     pub(crate) fn syn_repeats(&mut self, second: i64, flow: &Flow) -> bool {
-        let flow = *flow;
-        self.syn.repeats(Syn { second, flow })
+        let ends = Some(Ends::new(second, flow));
+        let repeats = self.syn == ends || self.syn_reported == ends;
+        self.syn = ends;
+        repeats
     }
 
     /// Whether this datagram was examined already.
     #[inline]
     pub(crate) fn datagram_repeats(&mut self, second: i64, flow: &Flow, payload: &[u8]) -> bool {
-        let mut head = [0; HEAD];
-        for (to, from) in head.iter_mut().zip(payload) {
-            *to = *from;
-        }
-        self.datagram.repeats(Datagram {
-            second,
-            len: payload.len(),
-            flow: *flow,
-            head,
-        })
+        let ends = Ends::new(second, flow);
+        let is = |known: &Datagram| known.is(&ends, payload);
+        let repeats = self.datagram.as_ref().is_some_and(is)
+            || self.datagram_reported.as_ref().is_some_and(is);
+        let last = self.datagram.get_or_insert_with(|| Datagram::empty(ends));
+        last.set(ends, payload);
+        repeats
     }
 
     /// Remembers that the last SYN was reported.
-    pub(crate) fn syn_reported(&mut self) {
-        self.syn.reported.clone_from(&self.syn.seen);
+    pub(crate) const fn syn_reported(&mut self) {
+        self.syn_reported = self.syn;
     }
 
     /// Remembers that the last datagram was reported.
-    pub(crate) fn datagram_reported(&mut self) {
-        self.datagram.reported.clone_from(&self.datagram.seen);
+    pub(crate) const fn datagram_reported(&mut self) {
+        self.datagram_reported = self.datagram;
     }
 
     /// Forgets what was seen without a report, as another trail set may judge it otherwise.
-    pub(crate) fn forget_seen(&mut self) {
-        self.syn.seen = None;
-        self.datagram.seen = None;
+    pub(crate) const fn forget_seen(&mut self) {
+        self.syn = None;
+        self.datagram = None;
     }
 }
 

@@ -150,9 +150,11 @@ impl Engine {
                     enabled: self.enabled,
                     clean: &mut self.clean_names,
                 };
-                let resolver = ip::resolver(&self.trails, &flow, query.name.as_str());
-                let name = names.check(query.name, report.counters);
-                for finding in [resolver, name].into_iter().flatten() {
+                let name = query.name.as_str();
+                if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
+                    report.question(finding, &query, &mut self.folds);
+                }
+                if let Some(finding) = names.check(query.name, report.counters) {
                     report.question(finding, &query, &mut self.folds);
                 }
             }
