@@ -188,6 +188,8 @@ mod tests {
         let long = [7; HEAD + 2];
         assert!(!bursts.datagram_repeats(1, &flow, b"ab"));
         assert!(bursts.datagram_repeats(1, &flow, b"ab"));
+        assert!(!bursts.datagram_repeats(1, &flow, b"ab\0"), "longer");
+        assert!(!bursts.datagram_repeats(1, &flow, b"ab"), "shorter");
         assert!(!bursts.datagram_repeats(1, &flow, b"ac"));
         assert!(
             !bursts.datagram_repeats(1, &flow, b"ab\0"),
