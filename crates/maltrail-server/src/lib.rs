@@ -1,12 +1,18 @@
 //! The server: takes events from any number of sensors, keeps them, and answers questions about them.
 //!
-//! [`store`] holds day files, their index and the days in memory; [`intake`] feeds it.
+//! `intake` appends datagrams to day files, `store` indexes day files and keeps days in memory,
+//! `query` is the search language and its answers, `auth` says who may see what, `http` and `api` are
+//! the web service, `app` puts them together.
 
-#[allow(dead_code)]
+mod api;
+pub mod app;
+mod assets;
 mod auth;
-#[allow(dead_code)]
+pub mod cli;
+mod http;
 mod intake;
-#[allow(dead_code)]
 mod query;
-#[allow(dead_code)]
+mod state;
 mod store;
+
+pub use app::{App, AppOptions, Running};

@@ -33,7 +33,6 @@ use password::sha256_hex;
 use sessions::Sessions;
 use state_file::{Replaced, Session, StateError, StateFile};
 
-
 /// Password checks at the same time; each takes 19 MiB and a core for a moment.
 const HASHES: usize = 2;
 /// Attempts that wait for one of them; more are told to come back.

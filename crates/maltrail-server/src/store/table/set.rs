@@ -120,11 +120,6 @@ pub(crate) enum Hours {
 }
 
 impl Hours {
-    /// One event in `hour`.
-    pub(crate) const fn first(hour: u8) -> Self {
-        Self::One(hour, 1)
-    }
-
     /// Counts one more event.
     pub(crate) fn add(&mut self, hour: u8) {
         match self {
@@ -202,7 +197,7 @@ mod tests {
 
     #[test]
     fn hours_count_and_survive_the_index_file() {
-        let mut hours = Hours::first(9);
+        let mut hours = Hours::One(9, 1);
         hours.add(9);
         assert!(matches!(
             Hours::from_blob(&hours.to_blob()),
