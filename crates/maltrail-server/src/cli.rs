@@ -97,6 +97,7 @@ fn serve(config: Config, args: Args) -> anyhow::Result<()> {
             keep_default_password: args.keep_default_password,
             zone: Zone::local(),
         };
+        let signal = stop_signal()?;
         let app = App::start(config.clone(), options).await?;
         say(&format!("[i] using '{}' for log storage", config.log_dir.display()));
         if let Some(address) = app.udp() {
@@ -113,7 +114,7 @@ fn serve(config: Config, args: Args) -> anyhow::Result<()> {
             say(&format!("[i] dashboard at http://{address}/"));
         }
         say("[^] running...");
-        let cause = stop_signal().await?;
+        let cause = signal.await;
         say(&format!("[x] stopping ({cause})"));
         app.stop().await;
         let mut ended = String::new();
@@ -123,13 +124,17 @@ fn serve(config: Config, args: Args) -> anyhow::Result<()> {
     })
 }
 
-async fn stop_signal() -> anyhow::Result<&'static str> {
+/// Listens for signals from now on; the future ends with the first one.
+fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => Ok("Ctrl-C pressed"),
-        _ = terminate.recv() => Ok("SIGTERM"),
-    }
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "Ctrl-C pressed",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
 }
 
 fn passwd(config: &Config, user: &str) -> anyhow::Result<()> {

@@ -219,7 +219,7 @@ fn step(table: &DayTable, selection: &Selection, told: u64) -> Step {
     for threat in changed {
         if selection.severities.contain(threat.severity) && filter.matches(table, threat) {
             threats.push(Row::new(table, threat));
-        } else if loses {
+        } else if loses && threat.born <= told {
             removed.push(hex(threat.id));
         }
     }

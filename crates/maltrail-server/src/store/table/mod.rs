@@ -119,6 +119,8 @@ pub(crate) struct Threat {
     pub(crate) side: Side,
     /// Generation of the last change.
     pub(crate) changed: u64,
+    /// Generation in which the threat got its first event.
+    pub(crate) born: u64,
 }
 
 impl Threat {
@@ -412,10 +414,12 @@ impl DayTable {
             }
         }
         let flood = trail.flood;
-        self.attach(id, key, flood);
-        if let Some(norm) = flooded {
-            self.flooded.push(norm);
-            self.move_to_flood(norm);
+        match flooded {
+            Some(norm) => {
+                self.flooded.push(norm);
+                self.move_to_flood(norm);
+            }
+            None => self.attach(id, key, flood),
         }
     }
 
@@ -448,10 +452,12 @@ impl DayTable {
                 origin: Origin::None,
                 side: Side::None,
                 changed: self.generation,
+                born: self.generation,
             });
         }
-        if let Some(atom) = self.atoms.get_mut(id as usize) {
-            atom.threat = at;
+        match self.atoms.get_mut(id as usize) {
+            Some(atom) if atom.threat != at => atom.threat = at,
+            _ => return,
         }
         if let Some(threat) = self.threats.get_mut(at as usize) {
             threat.atoms.insert(id);
@@ -473,6 +479,7 @@ impl DayTable {
         let generation = self.generation;
         if let Some(threat) = self.threats.get_mut(at as usize) {
             threat.count += count;
+            threat.born = if born { generation } else { threat.born };
             threat.first = if born { first } else { threat.first.min(first) };
             threat.last = if born { last } else { threat.last.max(last) };
             threat.changed = generation;
@@ -612,6 +619,7 @@ impl DayTable {
         if let Some(threat) = self.threats.get_mut(at as usize) {
             threat.count += 1;
             threat.changed = generation;
+            threat.born = if born { generation } else { threat.born };
             threat.first = if born {
                 event.time
             } else {
@@ -798,6 +806,32 @@ pub(crate) mod tests {
         rows
     }
 
+    /// The table that the index file's rows make.
+    fn restored(table: &DayTable) -> DayTable {
+        let mut new = DayTable::new(FloodRule::Own);
+        for (from, to) in [
+            (&table.texts, &mut new.texts),
+            (&table.addrs, &mut new.addrs),
+            (&table.ports, &mut new.ports),
+        ] {
+            for id in 0..from.len() {
+                to.intern(from.get(id)).unwrap();
+            }
+        }
+        for atom in &table.atoms {
+            let atom = Atom {
+                threat: u32::MAX,
+                ..atom.clone()
+            };
+            new.restore(atom).unwrap();
+        }
+        assert_eq!(
+            (new.events, new.threat_count()),
+            (table.events, table.threat_count())
+        );
+        new
+    }
+
     /// A day with floods, generated names, ties in time and several infos per trail.
     fn day() -> Vec<(i64, String, String, String)> {
         let mut day = Vec::new();
@@ -827,6 +861,15 @@ pub(crate) mod tests {
                 format!("info {}", n % 3),
             ));
         }
+        for n in 0..55_i64 {
+            let info = "potential dns exhaustion (suspicious)".to_owned();
+            day.push((
+                n,
+                format!("10.0.2.{n}"),
+                "(x).victim.example".to_owned(),
+                info,
+            ));
+        }
         day.push((
             1,
             "10.0.0.5".to_owned(),
@@ -846,9 +889,20 @@ pub(crate) mod tests {
                 table.add(&event(*secs, src, trail, info)).unwrap();
             }
             let seen = picture(&table);
+            assert_eq!(
+                picture(&restored(&table)),
+                seen,
+                "as the index file brings it back"
+            );
             assert_eq!(table.threat_count() as usize, seen.len());
-            // flood of evil.example, 50 sources of other.example, one dga row, one two.example row
-            assert_eq!(seen.len(), 1 + 50 + 1 + 1);
+            // flood of evil.example, 50 sources of other.example, then one row each: generated names,
+            // two.example, the exhausted zone
+            assert_eq!(seen.len(), 1 + 50 + 1 + 1 + 1);
+            let rows: u64 = table.threats.iter().map(|threat| threat.count).sum();
+            assert_eq!(
+                (rows, table.events),
+                (events.len() as u64, events.len() as u64)
+            );
             assert_eq!(
                 *wanted.get_or_insert_with(|| seen.clone()),
                 seen,
