@@ -57,36 +57,80 @@ impl Reject {
     }
 }
 
-/// Checks one datagram.
-pub(crate) fn check<'a>(
-    datagram: &'a [u8],
-    zone: &Zone,
-    now: Timestamp,
-) -> Result<Accepted<'a>, Reject> {
-    let text = std::str::from_utf8(datagram).map_err(|_| Reject::Utf8)?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    let (epoch, line) = split_epoch(text)?;
-    let columns = split_columns(line)?;
-    let [time, _, _, _, _, _, _, kind, ..] = &columns;
-    let line_time = zone.parse_log_time(time).ok_or(LineError::Time)?;
-    Kind::parse(kind).ok_or(LineError::Kind)?;
-    let at = epoch.unwrap_or_else(|| line_time.secs());
-    let age = now.secs() - at;
-    if age < -MAX_AHEAD_SECS {
-        return Err(Reject::Ahead);
+/// Checks datagrams. Remembers the last second and day: neighbours mostly share them, and asking the
+/// time zone is the dearest step.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    zone: Zone,
+    second: (String, i64),
+    day: Option<(i64, Day)>,
+}
+
+impl Checker {
+    pub(crate) const fn new(zone: Zone) -> Self {
+        Self {
+            zone,
+            second: (String::new(), 0),
+            day: None,
+        }
     }
-    if age > MAX_AGE_SECS {
-        return Err(Reject::Old);
+
+    /// Seconds of a log time; `None` when it is not one.
+    fn secs(&mut self, time: &str) -> Option<i64> {
+        let (head, fraction) = time.split_at_checked(19).unwrap_or((time, ""));
+        let digits = fraction.strip_prefix('.').is_some_and(|digits| {
+            (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if head == self.second.0 && (digits || fraction.is_empty()) {
+            return Some(self.second.1);
+        }
+        let secs = self.zone.parse_log_time(time)?.secs();
+        self.second = (head.to_owned(), secs);
+        Some(secs)
     }
-    if (at - line_time.secs()).abs() > MAX_ZONE_SECS {
-        return Err(Reject::Disagree);
+
+    fn day(&mut self, secs: i64) -> Day {
+        match self.day {
+            Some((known, day)) if known == secs => day,
+            _ => {
+                let day = self.zone.day(Timestamp::from_parts(secs, 0));
+                self.day = Some((secs, day));
+                day
+            }
+        }
     }
-    let day = zone.day(Timestamp::from_parts(at, 0));
-    Ok(Accepted {
-        day,
-        id: EventId::of_line(line),
-        line,
-    })
+
+    /// Checks one datagram.
+    pub(crate) fn check<'a>(
+        &mut self,
+        datagram: &'a [u8],
+        now: Timestamp,
+    ) -> Result<Accepted<'a>, Reject> {
+        let text = std::str::from_utf8(datagram).map_err(|_| Reject::Utf8)?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        let (epoch, line) = split_epoch(text)?;
+        let columns = split_columns(line)?;
+        let [time, _, _, _, _, _, _, kind, ..] = &columns;
+        let line_secs = self.secs(time).ok_or(LineError::Time)?;
+        Kind::parse(kind).ok_or(LineError::Kind)?;
+        let at = epoch.unwrap_or(line_secs);
+        let age = now.secs() - at;
+        if age < -MAX_AHEAD_SECS {
+            return Err(Reject::Ahead);
+        }
+        if age > MAX_AGE_SECS {
+            return Err(Reject::Old);
+        }
+        if (at - line_secs).abs() > MAX_ZONE_SECS {
+            return Err(Reject::Disagree);
+        }
+        let day = self.day(at);
+        Ok(Accepted {
+            day,
+            id: EventId::of_line(line),
+            line,
+        })
+    }
 }
 
 fn split_epoch(text: &str) -> Result<(Option<i64>, &str), LineError> {
@@ -160,13 +204,14 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_parts(1_795_075_200 + 5 * 86_400, 0);
 
     fn stored(datagram: &str) -> Option<(String, String)> {
-        check(datagram.as_bytes(), &Zone::UTC, NOW)
+        Checker::new(Zone::UTC)
+            .check(datagram.as_bytes(), NOW)
             .ok()
             .map(|accepted| (accepted.day.to_string(), accepted.line.to_owned()))
     }
 
     fn reason(datagram: &[u8]) -> Option<Reject> {
-        check(datagram, &Zone::UTC, NOW).err()
+        Checker::new(Zone::UTC).check(datagram, NOW).err()
     }
 
     #[test]
@@ -175,6 +220,16 @@ mod tests {
         assert_eq!(stored(&format!("1795075200 {EV}\n")), wanted, "U01");
         assert_eq!(stored(&format!("1795075200 {EV}")), wanted, "U02");
         assert_eq!(stored(&format!("{EV}\n")), wanted, "U03");
+    }
+
+    #[test]
+    fn a_remembered_second_changes_nothing() {
+        let mut checker = Checker::new(Zone::UTC);
+        for fraction in [".000000", ".5", "", ".", ".1234567", ".12x", "x", ".000001"] {
+            let line = EV.replace(".000000", fraction);
+            let fresh = Checker::new(Zone::UTC).check(line.as_bytes(), NOW);
+            assert_eq!(checker.check(line.as_bytes(), NOW), fresh, "{fraction}");
+        }
     }
 
     #[test]
@@ -246,14 +301,15 @@ mod tests {
     #[test]
     fn no_prefix_and_no_flipped_byte_panics_or_breaks_the_line() {
         let datagram = format!("1795075200 {EV}");
+        let mut checker = Checker::new(Zone::UTC);
         for end in 0..datagram.len() {
-            let _ = check(&datagram.as_bytes()[..end], &Zone::UTC, NOW);
+            let _ = checker.check(&datagram.as_bytes()[..end], NOW);
         }
         for at in 0..datagram.len() {
             for flip in [1, 2, 4, 8, 16, 32, 64, 128] {
                 let mut bytes = datagram.clone().into_bytes();
                 bytes[at] ^= flip;
-                if let Ok(accepted) = check(&bytes, &Zone::UTC, NOW) {
+                if let Ok(accepted) = checker.check(&bytes, NOW) {
                     assert!(!accepted.line.contains(['\n', '\r']));
                 }
             }

@@ -68,9 +68,10 @@ impl Intake {
 fn write_batches(queue: &Receiver<Batch>, store: &Store, stop: &AtomicBool) {
     let mut appender = Appender::new(store.clone());
     let mut report = line::RejectReport::new(REPORT);
+    let mut checker = line::Checker::new(store.zone().clone());
     loop {
         match queue.recv_timeout(REPORT) {
-            Ok(batch) => take(&batch, store, &mut appender, &mut report),
+            Ok(batch) => take(&batch, &mut checker, store, &mut appender, &mut report),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -90,10 +91,16 @@ fn write_batches(queue: &Receiver<Batch>, store: &Store, stop: &AtomicBool) {
     }
 }
 
-fn take(batch: &Batch, store: &Store, appender: &mut Appender, report: &mut line::RejectReport) {
+fn take(
+    batch: &Batch,
+    checker: &mut line::Checker,
+    store: &Store,
+    appender: &mut Appender,
+    report: &mut line::RejectReport,
+) {
     let now = Timestamp::now();
     for datagram in batch.datagrams() {
-        match line::check(datagram, store.zone(), now) {
+        match checker.check(datagram, now) {
             Ok(accepted) => appender.push(accepted.day, accepted.id, accepted.line),
             Err(reason) => {
                 reason.count(store.intake());

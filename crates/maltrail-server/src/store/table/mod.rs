@@ -170,6 +170,8 @@ pub(crate) struct DayTable {
     /// Grows with each stored batch.
     pub(crate) generation: u64,
     pub(crate) events: u64,
+    /// Most atoms; [`MAX_ATOMS`] but in tests.
+    max_atoms: usize,
     live_threats: u64,
     heap: usize,
     flood_rule: FloodRule,
@@ -188,6 +190,7 @@ impl DayTable {
     pub(crate) fn new(flood_rule: FloodRule) -> Self {
         Self {
             flood_rule,
+            max_atoms: MAX_ATOMS,
             ..Self::default()
         }
     }
@@ -348,7 +351,7 @@ impl DayTable {
     }
 
     fn new_atom(&mut self, key: AtomKey, head: Rest, event: &Fields<'_>) -> Result<u32, Full> {
-        if self.atoms.len() >= MAX_ATOMS {
+        if self.atoms.len() >= self.max_atoms {
             return Err(Full);
         }
         let mut src = Set::default();
@@ -961,6 +964,18 @@ pub(crate) mod tests {
             table.threats.iter().find(|t| t.is_live()).map(|t| t.count),
             Some(51)
         );
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_atoms_and_goes_on_counting_known_ones() {
+        let mut table = DayTable::new(FloodRule::Own);
+        table.max_atoms = 3;
+        for n in 0..5 {
+            let added = table.add(&event(n, "10.0.0.1", &format!("x{n}.example"), "i"));
+            assert_eq!(added.is_ok(), n < 3);
+        }
+        assert!(table.add(&event(9, "10.0.0.1", "x0.example", "i")).is_ok());
+        assert_eq!((table.events, table.threat_count()), (4, 3));
     }
 
     #[test]
