@@ -288,6 +288,14 @@ fn passwords_are_set_on_the_console() {
         (login.status, &login.json()["state"]),
         (200, &json!("open"))
     );
+    assert_eq!(client.get("/whoami").text(), "admin");
+    let again = program.run(&["passwd", "admin"], "battery staple\n");
+    assert!(again.status.success(), "{}", error_text(&again));
+    assert_eq!(
+        client.get("/whoami").text(),
+        "",
+        "a password set beside the running server ends sign-ins"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -110,6 +110,8 @@ struct Account<'a> {
     entry: &'a UserEntry,
     password: PasswordHash,
     fingerprint: String,
+    /// What a sign-in is bound to: changes with the entry and with a chosen password.
+    binding: String,
     /// The password in force ships with the product.
     shipped: bool,
     /// The user chose another password than the one in `USERS`.
@@ -200,7 +202,7 @@ impl Auth {
             lock(&self.sessions).find(token, &address, now, &self.state)
         });
         let account = session.and_then(|session| {
-            let same = |account: &Account<'_>| account.fingerprint == session.entry;
+            let same = |account: &Account<'_>| account.binding == session.entry;
             self.accounts(&session.name).find(same)
         });
         let Some(account) = account else {
@@ -309,7 +311,7 @@ impl Auth {
         if let Some(code) = self.code.as_ref().filter(|_| !self.has_shipped_account()) {
             code.forget();
         }
-        self.sign_in(&account, peer, now)
+        self.sign_in(&self.account(account.entry), peer, now)
     }
 
     /// Ends a sign-in.
@@ -389,7 +391,7 @@ impl Auth {
     ) -> Result<String, Refused> {
         let session = Session {
             name: account.entry.name.clone(),
-            entry: account.fingerprint.clone(),
+            entry: account.binding.clone(),
             address: AddressKey::from(peer.address).to_string(),
             created: now,
             used: now,
@@ -423,10 +425,17 @@ impl Auth {
             Some(replaced) => (PasswordHash::Argon2id(replaced.hash), replaced.changed),
             None => (entry.password.clone(), false),
         };
+        let binding = match &password {
+            PasswordHash::Argon2id(hash) if changed => {
+                sha256_hex(format!("{fingerprint}{hash}").as_bytes())
+            }
+            _ => fingerprint.clone(),
+        };
         Account {
             entry,
             password,
             fingerprint,
+            binding,
             shipped: entry.has_shipped_password() && !changed,
             changed,
         }

@@ -35,7 +35,7 @@ pub(crate) struct Replaced {
 pub(crate) struct Session {
     /// User name.
     pub(crate) name: String,
-    /// Fingerprint of the `USERS` entry at sign-in.
+    /// What the account's password was at sign-in, as a fingerprint.
     pub(crate) entry: String,
     /// Client address or network.
     pub(crate) address: String,

@@ -2,9 +2,10 @@
 //!
 //! Order of work: days that a query waits for, days that have grown, then one step of the backlog
 //! (days never indexed, newest first). A step is one chunk of whole lines: parse, apply in memory,
-//! commit with the new offset. When a commit fails, memory is ahead of the file, so the day is
-//! dropped from memory and read back: nothing is counted twice. A file that shrank or was replaced,
-//! a damaged index or one of another version is rebuilt from the day file.
+//! commit with the new offset. When a commit fails (disk full), memory stays ahead of the file, its
+//! rows wait and are committed with the next ones; beyond [`MAX_WAITING`] rows reading pauses. A file
+//! that shrank or was replaced, a damaged index or one of another version is rebuilt from the day
+//! file. A day under constant writing gets [`FAIR_STEPS`] steps, then others have their turn.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +20,7 @@ use maltrail_core::event::{EventId, Kind};
 use maltrail_core::limits::EVENT_COLUMNS;
 use maltrail_core::time::{Day, Timestamp, Zone};
 
+use super::counters::IndexCounters;
 use super::sql::{self, DayDb, EventRow, IndexError, Progress};
 use super::table::Fields;
 use super::{Hot, Store, dayfile, lock};
@@ -27,6 +29,10 @@ use super::{Hot, Store, dayfile, lock};
 const POLL: Duration = Duration::from_millis(300);
 /// How often the whole folder is looked at.
 const SCAN: Duration = Duration::from_secs(10);
+/// Steps of a growing day before others have their turn.
+const FAIR_STEPS: usize = 4;
+/// Rows that wait for a commit that fails, about 60 bytes each.
+const MAX_WAITING: usize = 500_000;
 /// Pause of a day after a failed commit.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -34,8 +40,29 @@ const RETRY: Duration = Duration::from_secs(1);
 struct Writer {
     db: DayDb,
     hot: Arc<Hot>,
+    /// How far memory has come; the file is there too unless rows wait.
     progress: Progress,
     inode: Option<u64>,
+    rows: Vec<EventRow>,
+    atoms: HashSet<u32>,
+}
+
+impl Writer {
+    /// Whether memory is ahead of the file.
+    fn waits(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Stores what waits. On failure it goes on waiting.
+    fn commit(&mut self, counters: &IndexCounters) -> Result<(), IndexError> {
+        let atoms: Vec<u32> = self.atoms.iter().copied().collect();
+        self.db
+            .commit(&self.hot.table(), &atoms, &self.rows, self.progress)?;
+        self.rows.clear();
+        self.atoms.clear();
+        counters.commits.add(1);
+        Ok(())
+    }
 }
 
 pub(crate) struct Indexer {
@@ -71,9 +98,16 @@ impl Indexer {
                 self.scan();
                 next_scan = Instant::now() + SCAN;
             }
-            let days = self.wanted_days();
-            for day in days {
+            let (wanted, growing) = self.wishes();
+            for day in wanted {
                 self.finish(day);
+            }
+            let mut busy = false;
+            for day in growing {
+                busy |= self.advance(day);
+            }
+            if busy {
+                continue;
             }
             if let Some(&day) = self.backlog.last() {
                 if !matches!(self.step(day), Step::More) {
@@ -93,29 +127,27 @@ impl Indexer {
         }
     }
 
-    /// Reads a day to its end. Days of a running intake end because their writer is slower.
+    /// Reads a day to its end.
     pub(crate) fn finish(&mut self, day: Day) {
-        while !self.store.stopping() {
-            match self.step(day) {
-                Step::More => {}
-                Step::Done | Step::Failed => break,
-            }
-        }
+        while !self.store.stopping() && matches!(self.step(day), Step::More) {}
     }
 
-    /// Days with wishes, with today and yesterday always among them.
-    fn wanted_days(&self) -> Vec<Day> {
+    /// Takes a few steps; tells whether there is more.
+    fn advance(&mut self, day: Day) -> bool {
+        (0..FAIR_STEPS).all(|_| !self.store.stopping() && matches!(self.step(day), Step::More))
+    }
+
+    /// Days that queries wait for, and days that have grown, with today and yesterday always among
+    /// them.
+    fn wishes(&self) -> (Vec<Day>, HashSet<Day>) {
         let today = self.store.today();
         let mut wishes = lock(&self.store.0.wishes);
-        let mut days: Vec<Day> = wishes.wanted.drain().collect();
-        let grown: HashSet<Day> = wishes.grown.drain().collect();
+        let wanted = wishes.wanted.drain().collect();
+        let mut growing: HashSet<Day> = wishes.grown.drain().collect();
         drop(wishes);
-        days.extend(grown);
-        days.extend([today, today.plus(-1)]);
-        days.extend(self.paused.keys());
-        let mut seen = HashSet::new();
-        days.retain(|&day| seen.insert(day));
-        days
+        growing.extend([today, today.plus(-1)]);
+        growing.extend(self.paused.keys());
+        (wanted, growing)
     }
 
     /// Looks for day files that the index has not read to the end.
@@ -175,7 +207,6 @@ impl Indexer {
                 if error.is_damage() {
                     self.rebuild(day);
                 }
-                self.drop_day(day);
                 self.paused.insert(day, Instant::now() + RETRY);
                 Step::Failed
             }
@@ -206,6 +237,9 @@ impl Indexer {
             return Ok(Step::Failed);
         };
         writer.inode = Some(inode);
+        if writer.rows.len() >= MAX_WAITING {
+            writer.commit(self.store.index())?;
+        }
         if dayfile::read_chunk(&file, writer.progress.offset, &mut self.chunk).is_err() {
             return Ok(Step::Failed);
         }
@@ -213,13 +247,16 @@ impl Indexer {
             if !writer.hot.ready.swap(true, Ordering::AcqRel) {
                 self.store.0.ready.notify_all();
             }
+            if writer.waits() {
+                writer.commit(self.store.index())?;
+            }
             return Ok(Step::Done);
         }
-        let store = self.store.clone();
-        apply(writer, &store, &self.chunk)?;
+        apply(writer, &self.store, &self.chunk);
+        let committed = writer.commit(self.store.index());
         self.store.0.changes.send_modify(|count| *count += 1);
         self.evict(day);
-        Ok(Step::More)
+        committed.map(|()| Step::More)
     }
 
     fn load(&mut self, day: Day) -> Result<(), IndexError> {
@@ -245,6 +282,8 @@ impl Indexer {
                 hot,
                 progress: loaded.progress,
                 inode: None,
+                rows: Vec::new(),
+                atoms: HashSet::new(),
             },
         );
         self.evict(day);
@@ -322,7 +361,8 @@ fn head_of(chunk: &[u8]) -> Option<u64> {
     Some(EventId::of_line(&String::from_utf8_lossy(line)).0)
 }
 
-fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) -> Result<(), IndexError> {
+/// Counts a chunk in memory; its rows wait for the commit.
+fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
     let mut progress = writer.progress;
     if progress.offset == 0 {
         progress.head = head_of(chunk).unwrap_or_default();
@@ -338,8 +378,7 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) -> Result<(), IndexEr
         progress.offset += line.len() as u64;
     }
     progress.bad_lines += bad;
-    let mut rows = Vec::with_capacity(lines.len());
-    let mut atoms = HashSet::new();
+    let waiting = writer.rows.len();
     {
         let mut ids = writer.hot.ids();
         let mut table = writer.hot.table_mut();
@@ -378,8 +417,8 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) -> Result<(), IndexEr
             };
             match table.add(&fields) {
                 Ok(added) => {
-                    atoms.insert(added.atom);
-                    rows.push(EventRow {
+                    writer.atoms.insert(added.atom);
+                    writer.rows.push(EventRow {
                         eid: line.id.0,
                         time: line.time,
                         hour: line.hour,
@@ -393,13 +432,8 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) -> Result<(), IndexEr
             }
         }
     }
-    let atoms: Vec<u32> = atoms.into_iter().collect();
-    writer
-        .db
-        .commit(&writer.hot.table(), &atoms, &rows, progress)?;
     let counters = store.index();
-    counters.commits.add(1);
-    counters.events.add(rows.len() as u64);
+    counters.events.add((writer.rows.len() - waiting) as u64);
     counters.bad_lines.add(bad);
     counters
         .duplicates
@@ -408,5 +442,99 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) -> Result<(), IndexEr
         .overflow
         .add(progress.overflow - writer.progress.overflow);
     writer.progress = progress;
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn append(store: &Store, day: Day, from: usize, count: usize) {
+        let path = dayfile::path(store.log_dir(), day);
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
+        let mut text = String::new();
+        for n in from..from + count {
+            text += &format!(
+                "\"{day} 10:00:00.{n:06}\" s1 10.0.{}.{} 1 8.8.8.8 53 UDP DNS x{n}.example i (static)\n",
+                n / 250 % 250,
+                n % 250
+            );
+        }
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn events(store: &Store, day: Day) -> u64 {
+        store.hot(day).map_or(0, |hot| hot.table().events)
+    }
+
+    #[test]
+    fn a_full_disk_stops_neither_answers_nor_is_anything_counted_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let day: Day = "2026-11-19".parse().unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        append(&store, day, 0, 100);
+        indexer.finish(day);
+        indexer.writers[&day].db.limit_pages(Some(1));
+        append(&store, day, 100, 5000);
+        indexer.finish(day);
+        assert_eq!((events(&store, day), store.index().errors.get()), (5100, 1));
+        assert!(indexer.writers[&day].waits());
+        append(&store, day, 5100, 100);
+        indexer.paused.clear();
+        indexer.finish(day);
+        assert_eq!((events(&store, day), store.index().errors.get()), (5200, 2));
+        indexer.writers[&day].db.limit_pages(None);
+        indexer.paused.clear();
+        indexer.finish(day);
+        assert!(!indexer.writers[&day].waits());
+        drop(indexer);
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        Indexer::new(store.clone()).finish(day);
+        assert_eq!(
+            (events(&store, day), store.index().events.get()),
+            (5200, 0),
+            "nothing is read again"
+        );
+        assert_eq!(store.index().rebuilds.get(), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_least_recently_used_day_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let first: Day = "2026-01-01".parse().unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        append(&store, first, 0, 3000);
+        Indexer::new(store.clone()).finish(first);
+        let limit = store.index().hot_bytes.get() * 7 / 2;
+        let store = Store::open(dir.path(), Zone::UTC, limit as usize).unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        for n in 0..6 {
+            if n > 0 {
+                append(&store, first.plus(n), 0, 3000);
+            }
+            indexer.finish(first.plus(n));
+            if let Some(hot) = store.hot(first) {
+                hot.used.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        assert!(
+            store.index().hot_bytes.get() <= limit,
+            "{}",
+            store.index().hot_bytes.get()
+        );
+        assert!(store.index().evictions.get() > 0);
+        assert!(store.hot(first).is_some(), "the one that was used stays");
+        assert_eq!(events(&store, first.plus(5)), 3000, "the one at work stays");
+        indexer.finish(first.plus(1));
+        assert_eq!(
+            events(&store, first.plus(1)),
+            3000,
+            "an evicted day comes back whole"
+        );
+    }
 }

@@ -186,6 +186,17 @@ impl DayDb {
         Ok(())
     }
 
+    /// Lets the file grow no more, as a full disk would; `None` lifts the limit.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: Option<u32>) {
+        let pages = pages.unwrap_or(1 << 30);
+        // SQLite raises a limit below the present size to that size.
+        let set = format!("PRAGMA max_page_count = {pages}");
+        self.connection
+            .query_row(&set, [], |_| Ok(()))
+            .expect("pragma");
+    }
+
     fn load(&mut self) -> Result<Loaded, IndexError> {
         let mut table = DayTable::new(FloodRule::Own);
         self.texts = read_texts(&self.connection, 0, &mut table.texts)?;
