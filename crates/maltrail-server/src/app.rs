@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
+use crate::http::listener::{ClientAddress, Limits, Listener};
 use crate::http::router::router;
 use crate::intake::Intake;
 use crate::intake::udp::UdpIntake;
@@ -206,9 +207,9 @@ fn serve(
     state: AppState,
     mut stopping: watch::Receiver<bool>,
 ) -> JoinHandle<std::io::Result<()>> {
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router(state).into_make_service_with_connect_info::<ClientAddress>();
     tokio::spawn(async move {
-        axum::serve(listener, service)
+        axum::serve(Listener::new(listener, Limits::default()), service)
             .with_graceful_shutdown(async move {
                 let _ = stopping.wait_for(|stop| *stop).await;
             })

@@ -4,7 +4,7 @@
 //! 2. [`limit`]: at most `MAX_REQUEST_THREADS` handlers, then 503;
 //! 3. [`guard`], per route: who asks, cross-site check, required access.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -15,6 +15,7 @@ use maltrail_core::addr::parse_ip;
 
 use super::access::Access;
 use super::error::ApiError;
+use super::listener::ClientAddress;
 use crate::auth::Peer;
 use crate::state::AppState;
 
@@ -77,8 +78,8 @@ pub(crate) async fn guard(
 ) -> Response {
     let direct = request
         .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0.ip());
+        .get::<ConnectInfo<ClientAddress>>()
+        .map(|info| info.0.0.ip());
     let Some(direct) = direct else {
         return ApiError::unavailable().into_response();
     };

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod error;
+pub(crate) mod listener;
 pub(crate) mod middleware;
 pub(crate) mod params;
 pub(crate) mod router;

@@ -99,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{Auth, Peer};
+    use crate::http::listener::ClientAddress;
     use crate::state::Parts;
     use crate::store::Store;
 
@@ -201,7 +202,9 @@ mod tests {
             .uri(path.replace("{id}", "0123456789abcdef"))
             .header("x-maltrail", "1")
             .header(header::CONTENT_TYPE, "application/json")
-            .extension(ConnectInfo(SocketAddr::from((address, 40000))));
+            .extension(ConnectInfo(ClientAddress(SocketAddr::from((
+                address, 40000,
+            )))));
         if let Some(token) = token {
             request = request.header(header::COOKIE, format!("{}={token}", middleware::COOKIE));
         }
