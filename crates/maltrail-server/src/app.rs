@@ -316,6 +316,11 @@ async fn open_udp(config: &Config) -> anyhow::Result<Option<UdpIntake>> {
     let Some((host, port)) = &config.server.udp else {
         return Ok(None);
     };
+    if config.server.udp_key.is_some() {
+        bail!(
+            "UDP_KEY is not available in this version: events without the key would be taken, too; remove the line"
+        );
+    }
     let addresses = resolve(host, *port)
         .await
         .with_context(|| format!("UDP_ADDRESS `{host}` has no address"))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use maltrail_core::time::Timestamp;
+use maltrail_core::time::{Day, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
@@ -60,6 +60,20 @@ impl AppState {
             html: parts.html,
             stopping: parts.stopping,
         }))
+    }
+
+    /// Asks about one day. Waiting for a day that is not in memory takes no place from others.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        day: Day,
+        work: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if !self.0.store.is_ready(day) {
+            let store = self.0.store.clone();
+            let load = tokio::task::spawn_blocking(move || drop(store.day(day)));
+            load.await.map_err(|_| ApiError::unavailable())?;
+        }
+        self.blocking(work).await
     }
 
     /// Runs blocking work, [`QUERIES`] at a time.

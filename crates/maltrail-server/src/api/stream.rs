@@ -142,14 +142,16 @@ impl Viewer {
     async fn generation(&self) -> Result<u64, ApiError> {
         let (day, scope) = (self.selection.day, self.identity.scope.clone());
         self.state
-            .blocking(move |store| store.query(day, &scope, |table| table.generation))
+            .ask(day, move |store| {
+                store.query(day, &scope, |table| table.generation)
+            })
             .await
     }
 
     async fn step(&self, told: u64) -> Result<Step, ApiError> {
         let (selection, scope) = (self.selection.clone(), self.identity.scope.clone());
         self.state
-            .blocking(move |store| {
+            .ask(self.selection.day, move |store| {
                 store.query(selection.day, &scope, |table| step(table, &selection, told))
             })
             .await

@@ -63,7 +63,7 @@ pub(crate) async fn threat(
         .flatten()
         .ok_or_else(ApiError::not_found)?;
     let answer = state
-        .blocking(move |store| find(store, day, id, &identity.scope))
+        .ask(day, move |store| find(store, day, id, &identity.scope))
         .await?;
     answer
         .map_err(|error| {

@@ -31,7 +31,9 @@ pub(crate) async fn threats(
     let request = request(&params, &selection)?;
     let day = selection.day;
     let page = state
-        .blocking(move |store| store.query(day, &identity.scope, |table| page(table, &request)))
+        .ask(day, move |store| {
+            store.query(day, &identity.scope, |table| page(table, &request))
+        })
         .await?;
     Ok(Json(Answer {
         day: day.to_string(),

@@ -83,8 +83,12 @@ impl Hot {
     }
 
     fn bytes(&self) -> usize {
-        let scopes: Vec<_> = lock(&self.scopes).values().cloned().collect();
-        let scoped: usize = scopes.iter().map(|scope| lock(scope).table.bytes()).sum();
+        // A table that is being filled right now is measured the next time; the indexer never waits.
+        let scoped: usize = lock(&self.scopes)
+            .values()
+            .filter_map(|scope| scope.try_lock().ok())
+            .map(|scope| scope.table.bytes())
+            .sum();
         self.table().bytes() + self.ids().bytes() + scoped
     }
 }
@@ -216,6 +220,12 @@ impl Store {
     /// The day if it is in memory; never loads.
     pub(crate) fn hot(&self, day: Day) -> Option<Arc<Hot>> {
         lock(&self.0.hot).get(&day).cloned()
+    }
+
+    /// Whether [`Store::day`] answers at once.
+    pub(crate) fn is_ready(&self, day: Day) -> bool {
+        self.hot(day)
+            .is_some_and(|hot| hot.ready.load(Ordering::Acquire))
     }
 
     /// The day, loaded and indexed first where needed. Blocks for at most [`LOAD_WAIT`]. A day
