@@ -8,7 +8,7 @@ pub mod event;
 pub mod limits;
 pub mod name;
 pub mod time;
-// pub mod trail;
+pub mod trail;
 
 /// Version of the product, as printed by `--version` and sent in CEF lines.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

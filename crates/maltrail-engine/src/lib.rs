@@ -1,1 +1,31 @@
-//! placeholder
+//! Detection: packets in, events out.
+//!
+//! ```text
+//! frame ─ decode ─► packet ─ extract ─► observation ─ matching │ heuristics ─► finding ─ policy ─► event
+//! ```
+//!
+//! [`Engine`] is a function of packets, their times, the trail set, the configuration and its own
+//! state: it reads no clock, does no input or output and never logs. One worker owns one engine. A
+//! detector returns a finding and never emits; policy decides which findings become events.
+//!
+//! Guarantees: no reachable panic (indexing and unwrapping are denied outside tests), no allocation
+//! for a packet that matches nothing, every collection bounded and its losses counted in
+//! [`Counters`].
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod burst;
+mod counters;
+mod decode;
+mod engine;
+mod extract;
+mod finding;
+mod flow;
+mod heuristics;
+mod matching;
+mod observation;
+mod policy;
+mod state;
+
+pub use counters::Counters;
+pub use engine::{Engine, EngineConfig};

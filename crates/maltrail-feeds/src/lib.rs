@@ -1,1 +1,20 @@
-//! placeholder
+//! Where trails come from: the lists that ship with the product, an archive or folder in the layout
+//! of the public static list, and the user's own files; and how they become `trails.csv`.
+//!
+//! ```text
+//! embedded │ archive │ folder ─ collection ─► files ─ assemble ─► rows ─ update ─► trails.csv + data lists
+//! ```
+//!
+//! Everything up to the rows is a pure function of the files' bytes; [`update`] alone touches the
+//! file system, and it replaces files whole: a build that fails leaves the old set as it was.
+
+pub mod assemble;
+pub mod collection;
+pub mod embedded;
+pub mod report;
+pub mod update;
+
+pub use assemble::{AssembleOptions, FeedEntries, Sources, assemble};
+pub use collection::{Collection, CollectionError};
+pub use report::Report;
+pub use update::{Outcome, Phase, Update, UpdateError};

@@ -1,1 +1,20 @@
-//! placeholder
+//! The packet sensor: captures or replays, detects, and hands events to its sinks.
+//!
+//! ```text
+//! capture file │ interfaces ─► Engine (one worker) ─► bounded queue ─► sinks (own thread):
+//!                                                                      day files │ LOG_SERVER │ console
+//! ```
+//!
+//! [`app`] is the only place that knows all parts. A slow or dead sink never delays a packet: live,
+//! a full queue drops events and counts them; offline, where nothing is lost by waiting, it waits.
+
+pub mod app;
+pub mod capture;
+pub mod cli;
+mod console;
+mod live;
+mod offline;
+mod selfcheck;
+pub mod sinks;
+mod trails;
+mod update;

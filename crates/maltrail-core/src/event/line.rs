@@ -75,6 +75,9 @@ pub enum LineError {
     Epoch,
 }
 
+/// Last second whose local time has a year of four digits in every zone: 9999-12-30 22:00 UTC.
+const LAST_SECOND: i64 = 253_402_207_200;
+
 impl Event {
     /// Appends the line, with its newline, to `out`.
     pub fn write_line(&self, zone: &Zone, out: &mut String) {
@@ -162,9 +165,10 @@ impl Event {
             return Ok((Self::parse_line(datagram, zone)?, datagram));
         }
         let (epoch, line) = datagram.split_once(' ').ok_or(LineError::Epoch)?;
-        let secs: i64 = (epoch.len() <= 12)
-            .then(|| epoch.parse().ok())
-            .flatten()
+        let digits = epoch.len() <= 12 && epoch.bytes().all(|byte| byte.is_ascii_digit());
+        let secs = digits.then(|| epoch.parse::<i64>().ok()).flatten();
+        let secs = secs
+            .filter(|&secs| secs <= LAST_SECOND)
             .ok_or(LineError::Epoch)?;
         let mut event = Self::parse_line(line, zone)?;
         event.time = Timestamp::from_parts(secs, event.time.subsec_micros());

@@ -5,6 +5,7 @@
 //! event holds several, comma-joined, exactly as the log line writes them. [`line`] is the log line
 //! both ways, [`severity`] the one place where severity is computed.
 
+pub mod json;
 pub mod line;
 pub mod severity;
 

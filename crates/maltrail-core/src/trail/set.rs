@@ -1,0 +1,953 @@
+//! The trail set: every lookup that detection needs.
+//!
+//! A lookup by address is by number, by text is by a hash that runs from the right, so one pass over
+//! a name gives the hash of each of its parents. A bitmap of a few MB answers most misses; only a
+//! probable hit touches the tables. Nothing is allocated by a lookup.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::image::{Image, ImageError, MAX_PROBES, Section, read_u16, read_u32, read_u128};
+use super::pattern::{PatternHit, PatternReport, Patterns};
+use super::{Key, Trail, Whitelist, csv};
+use crate::limits::NAME_LABELS;
+
+/// An immutable set of trails.
+#[derive(Debug)]
+pub struct TrailSet {
+    image: Image,
+    patterns: Patterns,
+    /// Stretches of the network section with equal family and length, longest prefix first.
+    net_runs: Vec<NetRun>,
+    report: SetReport,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NetRun {
+    family: u8,
+    bits: u8,
+    start: usize,
+    end: usize,
+}
+
+/// What was met while the set was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetReport {
+    /// Rows of the set.
+    pub rows: usize,
+    /// Rows skipped because they have not exactly three columns.
+    pub malformed: usize,
+    /// Rows dropped because they are whitelisted.
+    pub whitelisted: usize,
+    /// Rows that a later row with the same key replaced.
+    pub repeated: usize,
+    /// Addresses.
+    pub addresses: usize,
+    /// Addresses with a port.
+    pub address_ports: usize,
+    /// Networks.
+    pub networks: usize,
+    /// Certificates.
+    pub certificates: usize,
+    /// Names, URLs and paths.
+    pub texts: usize,
+    /// What became of the expressions.
+    pub patterns: PatternReport,
+}
+
+/// Port column of an address without a port.
+const NO_PORT: u32 = u32::MAX;
+
+impl TrailSet {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// Never in practice; as [`TrailSetBuilder::finish`].
+    pub fn empty() -> Result<Self, ImageError> {
+        TrailSetBuilder::new(Whitelist::default()).finish(true)
+    }
+
+    /// Reads `trails.csv`.
+    ///
+    /// # Errors
+    /// Those of the input.
+    pub fn from_csv(input: impl io::Read, whitelist: Whitelist, repair: bool) -> io::Result<Self> {
+        let mut builder = TrailSetBuilder::new(whitelist);
+        let counts = csv::read(input, |key, info, reference| {
+            builder.push(key, info, reference)
+        })?;
+        builder.report.malformed = counts.malformed;
+        builder.finish(repair).map_err(io::Error::other)
+    }
+
+    /// Number of rows.
+    pub const fn len(&self) -> usize {
+        self.report.rows
+    }
+
+    /// Whether there is no row.
+    pub const fn is_empty(&self) -> bool {
+        self.report.rows == 0
+    }
+
+    /// Size in memory, in bytes.
+    pub const fn size_bytes(&self) -> usize {
+        self.image.len()
+    }
+
+    /// What was met while the set was made.
+    pub const fn report(&self) -> &SetReport {
+        &self.report
+    }
+
+    /// The row of this address; a network that holds it when it is not listed itself.
+    pub fn ip(&self, address: IpAddr) -> Option<Trail<'_>> {
+        let row = match address {
+            IpAddr::V4(v4) => self.v4(u32::from(v4)),
+            IpAddr::V6(v6) => self.v6(u128::from(v6), NO_PORT),
+        };
+        row.and_then(|row| self.trail(row))
+            .or_else(|| self.net(address))
+    }
+
+    /// The row of this address and port.
+    pub fn ip_port(&self, address: IpAddr, port: u16) -> Option<Trail<'_>> {
+        let row = match address {
+            IpAddr::V4(v4) => self.v4_port(u32::from(v4), port),
+            IpAddr::V6(v6) => self.v6(u128::from(v6), u32::from(port)),
+        };
+        row.and_then(|row| self.trail(row))
+    }
+
+    /// The row of the longest listed network that holds this address.
+    pub fn net(&self, address: IpAddr) -> Option<Trail<'_>> {
+        if self.net_runs.is_empty() {
+            return None;
+        }
+        let (family, width, value) = match address {
+            IpAddr::V4(v4) => (4, 32, u128::from(u32::from(v4))),
+            IpAddr::V6(v6) => (6, 128, u128::from(v6)),
+        };
+        let records = self.image.section(Section::Nets);
+        let row = self
+            .net_runs
+            .iter()
+            .filter(|run| run.family == family)
+            .find_map(|run| {
+                let shift = width - u32::from(run.bits);
+                let first = value.checked_shr(shift).map_or(0, |head| head << shift);
+                let found = search(run.start, run.end, |at| {
+                    read_u128(records, at * 24 + 4).map(|net| net.cmp(&first))
+                })?;
+                read_u32(records, found * 24 + 20)
+            })?;
+        self.trail(row)
+    }
+
+    /// The row of exactly this network.
+    fn exact_net(&self, wanted: IpNet) -> Option<Trail<'_>> {
+        let records = self.image.section(Section::Nets).as_chunks::<24>().0;
+        let (family, _, first) = net_order(&wanted);
+        let record = records.iter().find(|record| {
+            (record[0], record[1]) == (family, wanted.prefix_len())
+                && read_u128(record.as_slice(), 4) == Some(first)
+        })?;
+        read_u32(record.as_slice(), 20).and_then(|row| self.trail(row))
+    }
+
+    /// The row whose key is exactly this text: a name, URL or path in lower case.
+    pub fn text(&self, key: &str) -> Option<Trail<'_>> {
+        self.probe_text(mix(hash_from_right(key.as_bytes())), key)
+    }
+
+    /// The first of `name` and its parents (longest first, down to the last label) that is listed
+    /// and that `accept(start of the parent in name, row)` takes.
+    pub fn name_or_parent<'a>(
+        &'a self,
+        name: &str,
+        mut accept: impl FnMut(usize, Trail<'a>) -> bool,
+    ) -> Option<(usize, Trail<'a>)> {
+        let mut suffixes = [(0u16, 0u64); NAME_LABELS + 1];
+        let mut count = 0;
+        let mut hash = HASH_SEED;
+        for (at, &byte) in name.as_bytes().iter().enumerate().rev() {
+            if byte == b'.'
+                && let Some(slot) = suffixes.get_mut(count)
+            {
+                *slot = (u16::try_from(at + 1).ok()?, hash);
+                count += 1;
+            }
+            hash = step(hash, byte);
+        }
+        let parents = suffixes.get(..count)?.iter().rev().copied();
+        for (start, hash) in std::iter::once((0, hash)).chain(parents) {
+            let start = usize::from(start);
+            let suffix = name.get(start..)?;
+            if let Some(trail) = self.probe_text(mix(hash), suffix)
+                && accept(start, trail)
+            {
+                return Some((start, trail));
+            }
+        }
+        None
+    }
+
+    /// The leftmost match of any expression in `name`, with its row.
+    pub fn pattern(&self, name: &str) -> Option<(PatternHit, Trail<'_>)> {
+        let hit = self.patterns.find(name)?;
+        self.trail(hit.row).map(|trail| (hit, trail))
+    }
+
+    /// The row of a certificate by its SHA-1.
+    pub fn certificate(&self, sha1: &[u8; 20]) -> Option<Trail<'_>> {
+        let records = self.image.section(Section::Certs);
+        let count = self.image.count(Section::Certs);
+        let at = search(0, count, |at| {
+            records
+                .get(at * 24..at * 24 + 20)
+                .map(|digest| digest.cmp(sha1.as_slice()))
+        })?;
+        read_u32(records, at * 24 + 20).and_then(|row| self.trail(row))
+    }
+
+    /// The row that a key's own text finds, by the lookup of its kind. For tests, `explain` and
+    /// checks of a whole set.
+    pub fn find(&self, key: &str, reference: &str) -> Option<Trail<'_>> {
+        match Key::of(key, reference) {
+            Key::Ip(address) => self.ip(address),
+            Key::IpPort(address, port) => self.ip_port(address, port),
+            Key::Net(net) => self.exact_net(net),
+            Key::Cert(digest) => self.certificate(&digest),
+            Key::Text(text) => self.text(text),
+            Key::Pattern(text) => {
+                let rows = self.image.section(Section::Patterns);
+                let count = self.image.count(Section::Patterns);
+                (0..count)
+                    .filter_map(|at| read_u32(rows, at * 4))
+                    .filter_map(|row| self.trail(row))
+                    .find(|trail| trail.key == text)
+            }
+        }
+    }
+
+    /// All rows, in file order. Rows that a later one replaced are among them.
+    pub fn rows(&self) -> impl Iterator<Item = Trail<'_>> {
+        (0..self.image.count(Section::Rows)).filter_map(|row| self.trail(u32::try_from(row).ok()?))
+    }
+
+    fn trail(&self, row: u32) -> Option<Trail<'_>> {
+        let rows = self.image.section(Section::Rows);
+        let at = (row as usize).checked_mul(16)?;
+        let start = read_u32(rows, at)? as usize;
+        let end = start + usize::from(read_u16(rows, at + 4)?);
+        Some(Trail {
+            key: std::str::from_utf8(self.image.section(Section::Keys).get(start..end)?).ok()?,
+            reference: self.image.text(
+                Section::References,
+                Section::ReferenceText,
+                u32::from(read_u16(rows, at + 6)?),
+            ),
+            info: self
+                .image
+                .text(Section::Infos, Section::InfoText, read_u32(rows, at + 8)?),
+        })
+    }
+
+    fn probe_text(&self, mixed: u64, key: &str) -> Option<Trail<'_>> {
+        if !may_contain(self.image.section(Section::TextFilter), mixed) {
+            return None;
+        }
+        let table = self.image.section(Section::TextTable);
+        let fingerprint = fingerprint(mixed);
+        probe(table, 8, mixed, |at| {
+            let row = read_u32(table, at + 4)?.checked_sub(1)?;
+            Some(
+                (read_u32(table, at)? == fingerprint)
+                    .then(|| self.trail(row).filter(|trail| trail.key == key))
+                    .flatten(),
+            )
+        })
+    }
+
+    fn v4(&self, address: u32) -> Option<u32> {
+        let table = self.image.section(Section::V4);
+        probe(table, 8, mix(u64::from(address)), |at| {
+            let row = read_u32(table, at + 4)?.checked_sub(1)?;
+            Some((read_u32(table, at)? == address).then_some(row))
+        })
+    }
+
+    fn v4_port(&self, address: u32, port: u16) -> Option<u32> {
+        let table = self.image.section(Section::V4Port);
+        probe(table, 12, mix(v4_port_hash(address, port)), |at| {
+            let row = read_u32(table, at + 8)?.checked_sub(1)?;
+            Some(
+                (read_u32(table, at)? == address && read_u32(table, at + 4)? == u32::from(port))
+                    .then_some(row),
+            )
+        })
+    }
+
+    fn v6(&self, address: u128, port: u32) -> Option<u32> {
+        let table = self.image.section(Section::V6);
+        probe(table, 24, mix(v6_hash(address, port)), |at| {
+            let row = read_u32(table, at + 20)?.checked_sub(1)?;
+            Some(
+                (read_u128(table, at)? == address && read_u32(table, at + 16)? == port)
+                    .then_some(row),
+            )
+        })
+    }
+}
+
+/// Walks the slots from the hash's home. `look(byte offset of a slot)` says `None` for an empty slot
+/// (the end of the search), `Some(None)` for another key, `Some(Some(found))` for the key.
+fn probe<T>(
+    table: &[u8],
+    record: usize,
+    mixed: u64,
+    look: impl Fn(usize) -> Option<Option<T>>,
+) -> Option<T> {
+    let slots = table.len() / record;
+    if !slots.is_power_of_two() {
+        return None;
+    }
+    let home = (mixed >> 32) as usize;
+    for step in 0..MAX_PROBES.min(slots) {
+        let slot = (home + step) & (slots - 1);
+        if let Some(found) = look(slot * record)? {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Binary search between two indices; `None` from `compare` ends it.
+fn search(
+    mut start: usize,
+    mut end: usize,
+    compare: impl Fn(usize) -> Option<std::cmp::Ordering>,
+) -> Option<usize> {
+    while start < end {
+        let middle = start + (end - start) / 2;
+        match compare(middle)? {
+            std::cmp::Ordering::Less => start = middle + 1,
+            std::cmp::Ordering::Greater => end = middle,
+            std::cmp::Ordering::Equal => return Some(middle),
+        }
+    }
+    None
+}
+
+/// FNV-1a offset and prime: one multiplication a byte, run from the last byte to the first.
+const HASH_SEED: u64 = 0xcbf2_9ce4_8422_2325;
+const HASH_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+const fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(HASH_PRIME)
+}
+
+fn hash_from_right(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(HASH_SEED, |hash, &byte| step(hash, byte))
+}
+
+/// Finalizer of MurmurHash3 (public domain): every input bit reaches every output bit.
+const fn mix(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+const fn fingerprint(mixed: u64) -> u32 {
+    mixed as u32
+}
+
+fn may_contain(filter: &[u8], mixed: u64) -> bool {
+    let (byte, bit) = filter_bit(filter.len(), mixed);
+    filter.get(byte).is_some_and(|byte| byte & bit != 0)
+}
+
+/// Byte and bit of a key in a bitmap of `bytes` bytes (a power of two).
+const fn filter_bit(bytes: usize, mixed: u64) -> (usize, u8) {
+    let at = (mixed >> 7) as usize & (bytes.wrapping_mul(8)).wrapping_sub(1);
+    (at / 8, 1 << (at % 8))
+}
+
+fn v4_port_hash(address: u32, port: u16) -> u64 {
+    u64::from(address) << 16 | u64::from(port)
+}
+
+fn v6_hash(address: u128, port: u32) -> u64 {
+    mix(address as u64) ^ (address >> 64) as u64 ^ (u64::from(port) << 17)
+}
+
+/// Collects rows, then lays out the set.
+#[derive(Debug)]
+pub struct TrailSetBuilder {
+    whitelist: Whitelist,
+    rows: Vec<[u8; 16]>,
+    keys: Vec<u8>,
+    infos: Texts,
+    references: Texts,
+    report: SetReport,
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    ids: HashMap<Box<str>, u32>,
+    offsets: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Texts {
+    fn id(&mut self, text: &str) -> u32 {
+        if let Some(&id) = self.ids.get(text) {
+            return id;
+        }
+        let id = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        self.offsets
+            .extend_from_slice(&(self.text.len() as u32).to_le_bytes());
+        self.text.extend_from_slice(text.as_bytes());
+        self.ids.insert(text.into(), id);
+        id
+    }
+
+    fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
+        self.offsets
+            .extend_from_slice(&(self.text.len() as u32).to_le_bytes());
+        (self.offsets, self.text)
+    }
+}
+
+impl TrailSetBuilder {
+    /// A builder that leaves out what `whitelist` drops.
+    pub fn new(whitelist: Whitelist) -> Self {
+        Self {
+            whitelist,
+            rows: Vec::new(),
+            keys: Vec::new(),
+            infos: Texts::default(),
+            references: Texts::default(),
+            report: SetReport::default(),
+        }
+    }
+
+    /// Adds a row; the last of several with one key wins. Rows beyond what 32-bit offsets hold
+    /// (4 GiB of keys, 65,535 references) count as malformed.
+    pub fn push(&mut self, key: &str, info: &str, reference: &str) {
+        if self.whitelist.drops_trail(key) {
+            self.report.whitelisted += 1;
+            return;
+        }
+        let reference = self.references.id(reference);
+        let info = self.infos.id(info);
+        let sizes = (
+            u32::try_from(self.keys.len()),
+            u16::try_from(key.len()),
+            u16::try_from(reference),
+        );
+        let (Ok(offset), Ok(length), Ok(reference)) = sizes else {
+            self.report.malformed += 1;
+            return;
+        };
+        let mut row = [0; 16];
+        row[..4].copy_from_slice(&offset.to_le_bytes());
+        row[4..6].copy_from_slice(&length.to_le_bytes());
+        row[6..8].copy_from_slice(&reference.to_le_bytes());
+        row[8..12].copy_from_slice(&info.to_le_bytes());
+        self.rows.push(row);
+        self.keys.extend_from_slice(key.as_bytes());
+    }
+
+    /// Lays out the set. With `repair`, expressions cut inside a group are used without their last
+    /// alternative.
+    ///
+    /// # Errors
+    /// [`ImageError::Damaged`] when the set is too large for the format.
+    pub fn finish(mut self, repair: bool) -> Result<TrailSet, ImageError> {
+        let references: Vec<Box<str>> = ordered(&self.references);
+        let mut texts = Vec::new();
+        let mut v4 = Vec::new();
+        let mut v4_port = Vec::new();
+        let mut v6 = Vec::new();
+        let mut nets: Vec<(IpNet, u32)> = Vec::new();
+        let mut certs: Vec<([u8; 20], u32)> = Vec::new();
+        let mut patterns: Vec<u32> = Vec::new();
+        for (row, record) in (0u32..).zip(&self.rows) {
+            let key = row_key(record, &self.keys);
+            let reference = references.get(usize::from(u16::from_le_bytes([record[6], record[7]])));
+            match Key::of(key, reference.map_or("", |text| text)) {
+                Key::Ip(IpAddr::V4(address)) => v4.push((u32::from(address), row)),
+                Key::Ip(IpAddr::V6(address)) => v6.push((u128::from(address), NO_PORT, row)),
+                Key::IpPort(IpAddr::V4(address), port) => {
+                    v4_port.push((u32::from(address), port, row))
+                }
+                Key::IpPort(IpAddr::V6(address), port) => {
+                    v6.push((u128::from(address), u32::from(port), row))
+                }
+                Key::Net(net) => nets.push((net, row)),
+                Key::Cert(digest) => certs.push((digest, row)),
+                Key::Pattern(_) => patterns.push(row),
+                Key::Text(_) => texts.push(row),
+            }
+        }
+        let report = &mut self.report;
+        report.addresses = v4.len() + v6.iter().filter(|(_, port, _)| *port == NO_PORT).count();
+        report.address_ports = v4_port.len() + v6.len() + v4.len() - report.addresses;
+        (report.networks, report.certificates, report.texts) =
+            (nets.len(), certs.len(), texts.len());
+
+        let (table, filter, repeated) =
+            text_table(&texts, &self.rows, &self.keys).ok_or(ImageError::Damaged)?;
+        let mut table4 = OpenTable::new(v4.len(), 8);
+        for &(address, row) in &v4 {
+            let mut record = [0; 8];
+            record[..4].copy_from_slice(&address.to_le_bytes());
+            table4.put(mix(u64::from(address)), &mut record, row)?;
+        }
+        let mut table_port = OpenTable::new(v4_port.len(), 12);
+        for &(address, port, row) in &v4_port {
+            let mut record = [0; 12];
+            record[..4].copy_from_slice(&address.to_le_bytes());
+            record[4..8].copy_from_slice(&u32::from(port).to_le_bytes());
+            table_port.put(mix(v4_port_hash(address, port)), &mut record, row)?;
+        }
+        let mut table6 = OpenTable::new(v6.len(), 24);
+        for &(address, port, row) in &v6 {
+            let mut record = [0; 24];
+            record[..16].copy_from_slice(&address.to_le_bytes());
+            record[16..20].copy_from_slice(&port.to_le_bytes());
+            table6.put(mix(v6_hash(address, port)), &mut record, row)?;
+        }
+        let repeated = repeated + table4.repeated + table_port.repeated + table6.repeated;
+        let (nets, net_repeats) = net_records(nets);
+        let (certs, cert_repeats) = cert_records(certs);
+        report.repeated = repeated + net_repeats + cert_repeats;
+        report.rows = self.rows.len() - report.repeated;
+
+        let (infos, info_text) = self.infos.finish();
+        let (reference_offsets, reference_text) = self.references.finish();
+        let image = Image::assemble(&[
+            self.rows.concat(),
+            self.keys,
+            infos,
+            info_text,
+            reference_offsets,
+            reference_text,
+            table,
+            filter,
+            table4.bytes,
+            table_port.bytes,
+            table6.bytes,
+            nets,
+            certs,
+            patterns.iter().flat_map(|row| row.to_le_bytes()).collect(),
+        ])?;
+        Ok(TrailSet::over(image, self.report, repair))
+    }
+}
+
+impl TrailSet {
+    /// The lookups over a validated image.
+    fn over(image: Image, report: SetReport, repair: bool) -> Self {
+        let mut set = Self {
+            net_runs: net_runs(&image),
+            image,
+            patterns: Patterns::default(),
+            report,
+        };
+        let rows = set.image.section(Section::Patterns).as_chunks::<4>().0;
+        let rows: Vec<u32> = rows.iter().map(|row| u32::from_le_bytes(*row)).collect();
+        set.patterns = Patterns::compile(
+            rows.iter()
+                .filter_map(|&row| Some((set.trail(row)?.key, row))),
+            repair,
+        );
+        set.report.patterns = set.patterns.report.clone();
+        set
+    }
+}
+
+fn ordered(texts: &Texts) -> Vec<Box<str>> {
+    let mut list: Vec<(u32, Box<str>)> = texts
+        .ids
+        .iter()
+        .map(|(text, id)| (*id, text.clone()))
+        .collect();
+    list.sort_unstable();
+    list.into_iter().map(|(_, text)| text).collect()
+}
+
+fn row_key<'a>(record: &[u8; 16], keys: &'a [u8]) -> &'a str {
+    let start = u32::from_le_bytes([record[0], record[1], record[2], record[3]]) as usize;
+    let length = usize::from(u16::from_le_bytes([record[4], record[5]]));
+    keys.get(start..start + length)
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        .unwrap_or_default()
+}
+
+/// Slots for `keys` keys at most two thirds full; none for none.
+const fn slots_for(keys: usize) -> usize {
+    if keys == 0 {
+        0
+    } else {
+        (keys + keys / 2 + 1).next_power_of_two()
+    }
+}
+
+/// Table and filter of all text keys, and how many keys were repeated.
+fn text_table(texts: &[u32], rows: &[[u8; 16]], keys: &[u8]) -> Option<(Vec<u8>, Vec<u8>, usize)> {
+    let slots = slots_for(texts.len());
+    let mut table: Vec<(u32, u32)> = vec![(0, 0); slots];
+    // Sixteen bits a key: one in sixteen misses goes on to the table.
+    let mut filter = vec![0u8; slots_for(texts.len()).max(8)];
+    let filter_bytes = filter.len();
+    let mut repeated = 0;
+    for &row in texts {
+        let key = row_key(rows.get(row as usize)?, keys);
+        let mixed = mix(hash_from_right(key.as_bytes()));
+        let home = (mixed >> 32) as usize;
+        let free = (0..MAX_PROBES.min(slots))
+            .map(|step| (home + step) & (slots - 1))
+            .find(|&slot| {
+                table.get(slot).is_some_and(|&(print, taken)| {
+                    taken == 0
+                        || (print == fingerprint(mixed)
+                            && rows
+                                .get(taken as usize - 1)
+                                .is_some_and(|old| row_key(old, keys) == key))
+                })
+            })?;
+        let slot = table.get_mut(free)?;
+        repeated += usize::from(slot.1 != 0);
+        *slot = (fingerprint(mixed), row + 1);
+        let (byte, bit) = filter_bit(filter_bytes, mixed);
+        *filter.get_mut(byte)? |= bit;
+    }
+    let bytes = table
+        .iter()
+        .flat_map(|(print, row)| [print.to_le_bytes(), row.to_le_bytes()].concat())
+        .collect();
+    Some((bytes, filter, repeated))
+}
+
+/// An open-addressing table under construction; the last four bytes of a record are row + 1.
+struct OpenTable {
+    bytes: Vec<u8>,
+    record: usize,
+    repeated: usize,
+}
+
+impl OpenTable {
+    fn new(keys: usize, record: usize) -> Self {
+        Self {
+            bytes: vec![0; slots_for(keys) * record],
+            record,
+            repeated: 0,
+        }
+    }
+
+    fn put(&mut self, mixed: u64, record: &mut [u8], row: u32) -> Result<(), ImageError> {
+        let slots = self.bytes.len() / self.record;
+        let key = self.record - 4;
+        record[key..].copy_from_slice(&(row + 1).to_le_bytes());
+        let home = (mixed >> 32) as usize;
+        for step in 0..MAX_PROBES.min(slots) {
+            let at = ((home + step) & (slots - 1)) * self.record;
+            let slot = &mut self.bytes[at..at + self.record];
+            let empty = slot[key..].iter().all(|&byte| byte == 0);
+            if empty || slot[..key] == record[..key] {
+                self.repeated += usize::from(!empty);
+                slot.copy_from_slice(record);
+                return Ok(());
+            }
+        }
+        Err(ImageError::Damaged)
+    }
+}
+
+/// Sort key of a network: family, longest prefix first, first address.
+fn net_order(net: &IpNet) -> (u8, u8, u128) {
+    match net {
+        IpNet::V4(net) => (
+            4,
+            u8::MAX - net.prefix_len(),
+            u128::from(u32::from(net.network())),
+        ),
+        IpNet::V6(net) => (6, u8::MAX - net.prefix_len(), u128::from(net.network())),
+    }
+}
+
+fn net_records(mut nets: Vec<(IpNet, u32)>) -> (Vec<u8>, usize) {
+    nets.sort_by_key(|(net, row)| (net_order(net), std::cmp::Reverse(*row)));
+    let before = nets.len();
+    nets.dedup_by_key(|(net, _)| net_order(net));
+    let mut bytes = Vec::with_capacity(nets.len() * 24);
+    for (net, row) in &nets {
+        let (family, _, first) = net_order(net);
+        bytes.extend_from_slice(&[family, net.prefix_len(), 0, 0]);
+        bytes.extend_from_slice(&first.to_le_bytes());
+        bytes.extend_from_slice(&row.to_le_bytes());
+    }
+    (bytes, before - nets.len())
+}
+
+fn net_runs(image: &Image) -> Vec<NetRun> {
+    let mut runs: Vec<NetRun> = Vec::new();
+    for (at, record) in image
+        .section(Section::Nets)
+        .as_chunks::<24>()
+        .0
+        .iter()
+        .enumerate()
+    {
+        let (family, bits) = (record[0], record[1]);
+        let width = if family == 4 { 32 } else { 128 };
+        match runs.last_mut() {
+            Some(run) if (run.family, run.bits) == (family, bits) => run.end = at + 1,
+            _ if bits <= width => runs.push(NetRun {
+                family,
+                bits,
+                start: at,
+                end: at + 1,
+            }),
+            _ => {}
+        }
+    }
+    runs
+}
+
+fn cert_records(mut certs: Vec<([u8; 20], u32)>) -> (Vec<u8>, usize) {
+    certs.sort_unstable_by_key(|(digest, row)| (*digest, std::cmp::Reverse(*row)));
+    let before = certs.len();
+    certs.dedup_by_key(|(digest, _)| *digest);
+    let bytes = certs
+        .iter()
+        .flat_map(|(digest, row)| [digest.as_slice(), &row.to_le_bytes()].concat())
+        .collect();
+    (bytes, before - certs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::addr::parse_ip;
+
+    fn set(rows: &[(&str, &str, &str)]) -> TrailSet {
+        let mut builder =
+            TrailSetBuilder::new(Whitelist::parse(["8.8.8.8\ngoogle.com\n10.9.0.0/16\n"]));
+        for (key, info, reference) in rows {
+            builder.push(key, info, reference);
+        }
+        builder.finish(true).expect("small")
+    }
+
+    fn info(trail: Option<Trail<'_>>) -> Option<&str> {
+        trail.map(|trail| trail.info)
+    }
+
+    #[test]
+    fn each_kind_has_its_lookup() {
+        let set = set(&[
+            ("203.0.113.7", "v4", "r"),
+            ("203.0.113.7:443", "v4 port", "r"),
+            ("2001:0DB8::0066", "v6", "r"),
+            ("[2001:db8::66]:443", "v6 port", "r"),
+            ("198.51.100.0/24", "net", "r"),
+            ("198.51.100.128/25", "half", "r"),
+            ("2001:db8:5::/48", "net6", "r"),
+            ("0.0.0.0/0", "all", "r"),
+            ("evil.com", "name", "(static)"),
+            ("/gate.php", "path", "r"),
+            ("evil.com/a", "url", "r"),
+            ("ab12cd34ef56ab12cd34ef56ab12cd34ef56ab12", "cert", "sslbl"),
+            (r"dga[0-9]+\.biz", "dga", "(static)"),
+            ("8.8.8.8", "listed", "r"),
+            ("10.9.1.1", "listed", "r"),
+            ("google.com", "g", "r"),
+        ]);
+        let ip = |text: &str| parse_ip(text).expect("address");
+        assert_eq!(info(set.ip(ip("203.0.113.7"))), Some("v4"));
+        assert_eq!(info(set.ip_port(ip("203.0.113.7"), 443)), Some("v4 port"));
+        assert_eq!(info(set.ip_port(ip("203.0.113.7"), 444)), None);
+        assert_eq!(info(set.ip(ip("2001:db8::66"))), Some("v6"));
+        assert_eq!(info(set.ip_port(ip("2001:db8::66"), 443)), Some("v6 port"));
+        assert_eq!(info(set.ip(ip("198.51.100.5"))), Some("net"));
+        assert_eq!(
+            info(set.ip(ip("198.51.100.200"))),
+            Some("half"),
+            "the longest prefix wins"
+        );
+        assert_eq!(info(set.ip(ip("2001:db8:5::1"))), Some("net6"));
+        assert_eq!(
+            info(set.ip(ip("8.8.8.8"))),
+            Some("all"),
+            "whitelisted rows are not in the set"
+        );
+        assert_eq!(info(set.ip(ip("2001:db8:6::1"))), None);
+        assert_eq!(info(set.text("/gate.php")), Some("path"));
+        assert_eq!(info(set.text("evil.com/a")), Some("url"));
+        let digest =
+            *b"\xab\x12\xcd\x34\xef\x56\xab\x12\xcd\x34\xef\x56\xab\x12\xcd\x34\xef\x56\xab\x12";
+        assert_eq!(info(set.certificate(&digest)), Some("cert"));
+        assert_eq!(
+            set.pattern("x.dga12.biz")
+                .map(|(hit, trail)| (hit.start, hit.end, trail.info)),
+            Some((2, 11, "dga"))
+        );
+        let report = set.report();
+        assert_eq!((report.rows, report.whitelisted), (13, 3));
+        assert_eq!(
+            (
+                report.addresses,
+                report.address_ports,
+                report.networks,
+                report.texts
+            ),
+            (2, 2, 4, 3)
+        );
+    }
+
+    #[test]
+    fn parents_are_tried_longest_first_and_may_be_passed_over() {
+        let set = set(&[
+            ("evil.com", "parent", "r"),
+            ("b.evil.com", "child", "r"),
+            ("zz", "tld", "r"),
+        ]);
+        let all = |name: &str| {
+            set.name_or_parent(name, |_, _| true)
+                .map(|(at, trail)| (at, trail.info))
+        };
+        assert_eq!(all("a.b.evil.com"), Some((2, "child")));
+        assert_eq!(all("c.evil.com"), Some((2, "parent")));
+        assert_eq!(all("shop.zz"), Some((5, "tld")));
+        assert_eq!(
+            (all("notevil.com"), all("evil.com.br"), all("")),
+            (None, None, None)
+        );
+        let passed = set.name_or_parent("a.b.evil.com", |_, trail| trail.info != "child");
+        assert_eq!(
+            passed.map(|(at, trail)| (at, trail.info)),
+            Some((4, "parent"))
+        );
+        let deep = format!("{}evil.com", "a.".repeat(200));
+        assert_eq!(
+            set.name_or_parent(&deep, |_, _| true).map(|(at, _)| at),
+            Some(400),
+            "more labels than a name can have"
+        );
+    }
+
+    #[test]
+    fn the_last_of_several_rows_wins() {
+        let set = set(&[
+            ("evil.com", "one", "r1"),
+            ("5.5.5.5", "a", "r"),
+            ("evil.com", "two", "r2"),
+            ("5.5.5.5", "b", "r"),
+            ("5.5.5.0/24", "c", "r"),
+            ("5.5.5.0/24", "d", "r"),
+        ]);
+        assert_eq!(info(set.text("evil.com")), Some("two"));
+        assert_eq!(
+            info(set.ip(parse_ip("5.5.5.5").expect("address"))),
+            Some("b")
+        );
+        assert_eq!(
+            info(set.ip(parse_ip("5.5.5.6").expect("address"))),
+            Some("d")
+        );
+        assert_eq!((set.report().rows, set.report().repeated), (3, 3));
+    }
+
+    #[test]
+    fn csv_goes_in_and_damaged_rows_are_counted() {
+        let set = TrailSet::from_csv(
+            &b"evil.com,\"a, b\",(static)\r\nbroken\r\n"[..],
+            Whitelist::default(),
+            true,
+        )
+        .expect("memory");
+        assert_eq!(info(set.text("evil.com")), Some("a, b"));
+        assert_eq!((set.len(), set.report().malformed), (1, 1));
+        assert!(TrailSet::empty().expect("empty").is_empty());
+    }
+
+    #[test]
+    fn a_damaged_image_never_panics() {
+        let good = set(&[
+            ("evil.com", "i", "r"),
+            ("5.5.5.5", "i", "r"),
+            ("5.5.5.5:1", "i", "r"),
+            ("5.0.0.0/8", "i", "r"),
+            ("2001:db8::1", "i", "r"),
+            (r"a[0-9]+\.b", "i", "(static)"),
+        ]);
+        let bytes: Vec<u8> = std::iter::empty()
+            .chain(good.image.section(Section::Rows).iter().copied())
+            .collect();
+        assert_eq!(bytes.len(), 6 * 16);
+        let whole = good.image.all().to_vec();
+        for cut in 0..whole.len() {
+            assert!(
+                Image::open(whole[..cut].into()).is_err() || cut >= whole.len() - 8,
+                "cut at {cut}"
+            );
+        }
+        for at in 0..whole.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                let Ok(image) = Image::open(bytes.into_boxed_slice()) else {
+                    continue;
+                };
+                let set = TrailSet::over(image, SetReport::default(), true);
+                for text in ["5.5.5.5", "5.1.1.1", "2001:db8::1"] {
+                    let _ = (
+                        set.ip(parse_ip(text).expect("address")),
+                        set.ip_port(parse_ip(text).expect("address"), 1),
+                    );
+                }
+                let _ = (
+                    set.name_or_parent("a.evil.com", |_, _| true),
+                    set.pattern("a1.b"),
+                    set.certificate(&[0; 20]),
+                    set.rows().count(),
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lookups_agree_with_a_map(
+            keys in proptest::collection::vec("[a-c]{1,2}(\\.[a-c]{1,2}){0,2}", 0..60),
+            names in proptest::collection::vec("[a-c]{1,2}(\\.[a-c]{1,2}){0,4}", 0..60),
+        ) {
+            let rows: Vec<(String, String)> = keys.into_iter().enumerate().map(|(at, key)| (key, at.to_string())).collect();
+            let model: BTreeMap<&str, &str> = rows.iter().map(|(key, info)| (key.as_str(), info.as_str())).collect();
+            let mut builder = TrailSetBuilder::new(Whitelist::default());
+            rows.iter().for_each(|(key, info)| builder.push(key, info, "r"));
+            let set = builder.finish(true).expect("small");
+            prop_assert_eq!(set.len(), model.len());
+            for name in &names {
+                prop_assert_eq!(info(set.text(name)), model.get(name.as_str()).copied());
+                let wanted = crate::name::suffix_starts(name).find_map(|at| Some((at, *model.get(&name[at..])?)));
+                prop_assert_eq!(set.name_or_parent(name, |_, _| true).map(|(at, trail)| (at, trail.info)), wanted);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the engine has counted: plain numbers, read by the programs.
+
+use maltrail_core::event::Kind;
+use maltrail_wire::Drop;
+
+use crate::observation::Observation;
+
+/// Counters of one engine, all since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames given to the engine.
+    pub packets: u64,
+    /// Frames that are no usable packet, by reason, in the order of [`Drop::ALL`].
+    pub drops: [u64; Drop::COUNT],
+    /// Observations by kind.
+    pub observations: [u64; Observation::NAMES.len()],
+    /// Packets that show nothing of interest.
+    pub unobserved: u64,
+    /// Packets skipped as repetitions of one examined in the same second.
+    pub repeats: u64,
+    /// Names not examined because they were found clean before.
+    pub clean_names: u64,
+    /// Events handed out.
+    pub events: u64,
+    /// Events handed out, by type; types that the engine does not produce are 0.
+    pub kinds: [u64; KINDS.len()],
+    /// Findings dropped because an endpoint is whitelisted.
+    pub whitelisted: u64,
+    /// Findings dropped because the other address type of the same name was reported.
+    pub folded: u64,
+    /// Clean names forgotten to make room.
+    pub clean_name_evictions: u64,
+    /// Reported questions forgotten to make room, so that a later one may be reported twice.
+    pub fold_evictions: u64,
+    /// Link types forgotten to make room.
+    pub link_evictions: u64,
+    /// Trail sets adopted after the first.
+    pub trail_sets: u64,
+}
+
+/// Types of events, as their counters are named.
+const KINDS: [(Kind, &str); 9] = [
+    (Kind::Dns, "events_dns"),
+    (Kind::Ip, "events_ip"),
+    (Kind::IpPort, "events_iport"),
+    (Kind::Url, "events_url"),
+    (Kind::Http, "events_http"),
+    (Kind::Ua, "events_ua"),
+    (Kind::Port, "events_port"),
+    (Kind::Path, "events_path"),
+    (Kind::Cert, "events_cert"),
+];
+
+/// Names of the observation counters.
+const OBSERVED: [&str; Observation::NAMES.len()] = [
+    "seen_syn",
+    "seen_datagram",
+    "seen_contact",
+    "seen_dns_query",
+];
+
+impl Counters {
+    /// Every counter with its name; drop reasons have the name of their reason.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let drops = Drop::ALL.iter().zip(self.drops);
+        let kinds = KINDS.iter().zip(self.kinds);
+        [
+            ("packets", self.packets),
+            ("unobserved", self.unobserved),
+            ("repeats", self.repeats),
+            ("clean_names", self.clean_names),
+            ("events", self.events),
+            ("whitelisted", self.whitelisted),
+            ("folded", self.folded),
+            ("clean_name_evictions", self.clean_name_evictions),
+            ("fold_evictions", self.fold_evictions),
+            ("link_evictions", self.link_evictions),
+            ("trail_sets", self.trail_sets),
+        ]
+        .into_iter()
+        .chain(drops.map(|(reason, count)| (reason.name(), count)))
+        .chain(OBSERVED.into_iter().zip(self.observations))
+        .chain(kinds.map(|(&(_, name), count)| (name, count)))
+    }
+
+    /// How many frames were refused for this reason.
+    #[must_use]
+    pub fn dropped(&self, reason: Drop) -> u64 {
+        self.drops.get(reason.index()).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn drop(&mut self, reason: Drop) {
+        if let Some(count) = self.drops.get_mut(reason.index()) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn observe(&mut self, observation: &Observation<'_>) {
+        if let Some(count) = self.observations.get_mut(observation.index()) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn event(&mut self, kind: &Kind) {
+        self.events += 1;
+        let mut kinds = KINDS.iter().zip(&mut self.kinds);
+        if let Some((_, count)) = kinds.find(|((known, _), _)| known == kind) {
+            *count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_has_its_own_name() {
+        let counters = Counters::default();
+        let names: Vec<&str> = counters.iter().map(|(name, _)| name).collect();
+        let distinct: HashSet<&str> = names.iter().copied().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+        assert!(names.contains(&"link_arp") && names.contains(&"events_dns"));
+        for kind in Observation::NAMES {
+            assert!(names.contains(&format!("seen_{kind}").as_str()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn counts_arrive_under_their_name() {
+        let mut counters = Counters::default();
+        counters.event(&Kind::Dns);
+        counters.event(&Kind::IpPort);
+        counters.event(&Kind::Other("NEW".into()));
+        counters.observe(&Observation::Contact);
+        counters.drop(Drop::ALL[1]);
+        let get = |wanted| counters.iter().find(|&(name, _)| name == wanted).unwrap().1;
+        assert_eq!(
+            (get("events"), get("events_dns"), get("events_iport")),
+            (3, 1, 1)
+        );
+        assert_eq!(
+            (get("seen_contact"), get("seen_syn"), get("link_arp")),
+            (1, 0, 1)
+        );
+        assert_eq!(counters.dropped(Drop::ALL[1]), 1);
+    }
+}

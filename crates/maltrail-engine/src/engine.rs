@@ -1,0 +1,246 @@
+//! One worker's detection: a frame in, events out.
+//!
+//! State of its own: decoders, bursts, clean names, reported questions, counters. The trail set and
+//! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
+//! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
+//! back costs nothing but the memory of the current second.
+
+use std::sync::Arc;
+
+use maltrail_core::addr::NetworkSet;
+use maltrail_core::config::DetectConfig;
+use maltrail_core::event::Event;
+use maltrail_core::name::HostName;
+use maltrail_core::time::Timestamp;
+use maltrail_core::trail::{TrailSet, Whitelist};
+use maltrail_wire::LinkType;
+use maltrail_wire::dns::NameBuf;
+use maltrail_wire::{Packet, Transport};
+
+use crate::burst::Bursts;
+use crate::counters::Counters;
+use crate::decode::Decoders;
+use crate::extract::observe;
+use crate::finding::Finding;
+use crate::flow::Flow;
+use crate::heuristics::Enabled;
+use crate::matching::{domain, ip};
+use crate::observation::{DnsQuery, Observation};
+use crate::policy::whitelist;
+use crate::state::clean_names::CleanNames;
+use crate::state::folds::Folds;
+
+/// What an engine is told once.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Name of the sensor, as events carry it.
+    pub sensor: String,
+    /// What is detected.
+    pub detect: DetectConfig,
+    /// What "ours" means.
+    pub home: NetworkSet,
+}
+
+/// Detection of one worker.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    enabled: Enabled,
+    trails: Arc<TrailSet>,
+    whitelist: Arc<Whitelist>,
+    decoders: Decoders,
+    bursts: Bursts,
+    clean_names: CleanNames,
+    folds: Folds,
+    counters: Counters,
+    /// Where the name of the current packet stands.
+    name: NameBuf,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(config: EngineConfig, trails: Arc<TrailSet>, whitelist: Arc<Whitelist>) -> Self {
+        Self {
+            enabled: Enabled::new(&config.detect),
+            clean_names: CleanNames::new(config.detect.domain_cache_entries),
+            decoders: Decoders::new(),
+            bursts: Bursts::default(),
+            folds: Folds::new(),
+            counters: Counters::default(),
+            name: NameBuf::new(),
+            config,
+            trails,
+            whitelist,
+        }
+    }
+
+    /// Examines one frame and appends its events to `out`, in order.
+    pub fn packet(&mut self, link: LinkType, at: Timestamp, frame: &[u8], out: &mut Vec<Event>) {
+        self.counters.packets += 1;
+        match self.decoders.decode(link, frame) {
+            Ok(packet) => self.decoded(at, &packet, out),
+            Err(reason) => self.counters.drop(reason),
+        }
+        self.counters.link_evictions = self.decoders.evictions();
+    }
+
+    /// Lets time pass without packets; live, called once a second. The findings of this engine are
+    /// due with their packets, so nothing is appended: only what holds for one second is forgotten.
+    pub fn tick(&mut self, now: Timestamp, _out: &mut Vec<Event>) {
+        self.folds.advance(now.secs());
+    }
+
+    /// Adopts a new trail set and whitelist, and forgets what was judged by the old ones.
+    pub fn set_trails(&mut self, trails: Arc<TrailSet>, whitelist: Arc<Whitelist>) {
+        (self.trails, self.whitelist) = (trails, whitelist);
+        self.clean_names.clear();
+        self.bursts.forget_seen();
+        self.counters.trail_sets += 1;
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    #[inline]
+    fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
+        let flow = Flow::of(packet);
+        if repeats(&mut self.bursts, at, &flow, packet) {
+            self.counters.repeats += 1;
+            return;
+        }
+        let Some(observation) = observe(packet, &mut self.name) else {
+            self.counters.unobserved += 1;
+            return;
+        };
+        self.counters.observe(&observation);
+        let mut report = Report {
+            at,
+            flow: &flow,
+            sensor: &self.config.sensor,
+            whitelist: &self.whitelist,
+            counters: &mut self.counters,
+            out,
+        };
+        match observation {
+            Observation::Syn => {
+                if let Some(finding) = ip::syn(&self.trails, &flow) {
+                    self.bursts.syn_reported();
+                    report.finding(finding);
+                }
+            }
+            Observation::Datagram => {
+                if let Some(finding) = ip::datagram(&self.trails, &flow) {
+                    self.bursts.datagram_reported();
+                    report.finding(finding);
+                }
+            }
+            Observation::Contact => {
+                if let Some(finding) = ip::contact(&self.trails, &flow) {
+                    report.finding(finding);
+                }
+            }
+            Observation::DnsQuery(query) if query.is_matched() => {
+                let mut names = Names {
+                    trails: &self.trails,
+                    whitelist: &self.whitelist,
+                    enabled: self.enabled,
+                    clean: &mut self.clean_names,
+                };
+                let resolver = ip::resolver(&self.trails, &flow, query.name.as_str());
+                let name = names.check(query.name, report.counters);
+                for finding in [resolver, name].into_iter().flatten() {
+                    report.question(finding, &query, &mut self.folds);
+                }
+            }
+            Observation::DnsQuery(_) => {}
+        }
+    }
+}
+
+/// Whether this packet was examined already.
+#[inline]
+fn repeats(bursts: &mut Bursts, at: Timestamp, flow: &Flow, packet: &Packet<'_>) -> bool {
+    match packet.transport {
+        Transport::Tcp(tcp) => tcp.flags.is_syn() && bursts.syn_repeats(at.secs(), flow),
+        Transport::Udp(udp) => bursts.datagram_repeats(at.secs(), flow, udp.payload),
+        Transport::Icmp { .. } | Transport::Other(_) => false,
+    }
+}
+
+/// The name check and its memory.
+struct Names<'t, 's> {
+    trails: &'t TrailSet,
+    whitelist: &'s Whitelist,
+    enabled: Enabled,
+    clean: &'s mut CleanNames,
+}
+
+impl<'t> Names<'t, '_> {
+    #[inline]
+    fn check(&mut self, name: HostName<'_>, counters: &mut Counters) -> Option<Finding<'t>> {
+        let Some(unknown) = self.clean.unknown(name.as_str()) else {
+            counters.clean_names += 1;
+            return None;
+        };
+        let found = domain::check(self.trails, self.whitelist, self.enabled, name);
+        if found.is_none() {
+            self.clean.admit(name.as_str(), unknown);
+            counters.clean_name_evictions = self.clean.evictions();
+        }
+        found
+    }
+}
+
+/// Where findings of one packet go.
+struct Report<'a> {
+    at: Timestamp,
+    flow: &'a Flow,
+    sensor: &'a str,
+    whitelist: &'a Whitelist,
+    counters: &'a mut Counters,
+    out: &'a mut Vec<Event>,
+}
+
+impl Report<'_> {
+    /// A finding that stands alone.
+    #[cold]
+    fn finding(&mut self, finding: Finding<'_>) {
+        if !self.is_whitelisted(&finding) {
+            self.emit(finding);
+        }
+    }
+
+    /// A finding in a question, which may be the other half of one reported before.
+    #[cold]
+    fn question(&mut self, finding: Finding<'_>, query: &DnsQuery<'_>, folds: &mut Folds) {
+        if self.is_whitelisted(&finding) {
+            return;
+        }
+        if let Some(half) = query.address_type() {
+            let name = query.name.as_str();
+            let folded = folds.folds(self.at.secs(), self.flow, name, half, &finding);
+            self.counters.fold_evictions = folds.evictions();
+            if folded {
+                self.counters.folded += 1;
+                return;
+            }
+        }
+        self.emit(finding);
+    }
+
+    fn is_whitelisted(&mut self, finding: &Finding<'_>) -> bool {
+        let dropped = whitelist::drops(self.whitelist, &finding.kind, self.flow);
+        self.counters.whitelisted += u64::from(dropped);
+        dropped
+    }
+
+    fn emit(&mut self, finding: Finding<'_>) {
+        let event = finding.into_event(self.sensor, self.at, self.flow);
+        self.counters.event(&event.kind);
+        self.out.push(event);
+    }
+}

@@ -1,0 +1,150 @@
+//! Packet → observation.
+//!
+//! A packet shows one thing or nothing. Names that never leave a site (a last label such as
+//! `local`, or `.intranet.` inside) are left out here, for DNS only: `spec` sensor §6.
+
+use maltrail_core::name::HostName;
+use maltrail_wire::dns::{Message, NameBuf};
+use maltrail_wire::{Packet, Transport, UdpDatagram};
+
+use crate::observation::{DnsQuery, Observation};
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// What `packet` shows. `name` is where a name goes in lower case.
+#[inline]
+pub(crate) fn observe<'a>(packet: &Packet<'_>, name: &'a mut NameBuf) -> Option<Observation<'a>> {
+    match packet.transport {
+        Transport::Tcp(tcp) => tcp.flags.is_syn().then_some(Observation::Syn),
+        Transport::Udp(udp) if is_dns(&udp) => dns_query(udp.payload, name),
+        Transport::Udp(_) => Some(Observation::Datagram),
+        Transport::Icmp { echo_request, .. } => echo_request.then_some(Observation::Contact),
+        Transport::Other(_) => Some(Observation::Contact),
+    }
+}
+
+const fn is_dns(udp: &UdpDatagram<'_>) -> bool {
+    udp.src_port == DNS_PORT || udp.dst_port == DNS_PORT
+}
+
+/// The first question of a whole standard query with a usable name.
+fn dns_query<'a>(payload: &[u8], name: &'a mut NameBuf) -> Option<Observation<'a>> {
+    let message = Message::parse(payload).ok()?;
+    if !message.header().is_standard_query() {
+        return None;
+    }
+    let question = message.first_question().ok()?;
+    question.name.write_lower(name).ok()?;
+    let name = HostName::new(name.as_str()?)?;
+    if stays_inside(name) {
+        return None;
+    }
+    Some(Observation::DnsQuery(DnsQuery {
+        name,
+        qtype: question.qtype,
+        qclass: question.qclass,
+    }))
+}
+
+/// Whether a resolver is asked for something that never leaves a site.
+fn stays_inside(name: HostName<'_>) -> bool {
+    const INSIDE: &str = "intranet.";
+    let last = match name.tld() {
+        "alienvault" | "arpa" | "corp" | "example" | "guest" | "home" | "internal" | "intra"
+        | "intran" | "intranet" | "lan" | "local" | "localdomain" | "localnet" | "test" | "url"
+        | "workgroup" => return true,
+        last => last.len(),
+    };
+    let text = name.as_str();
+    text.len() > INSIDE.len() + last
+        && name
+            .suffix_starts()
+            .skip(1)
+            .any(|at| text.get(at..).is_some_and(|rest| rest.starts_with(INSIDE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query for `name` with these flags, type A, class IN.
+    fn query(flags: [u8; 2], questions: u8, name: &str) -> Vec<u8> {
+        let mut bytes = vec![
+            0x12, 0x34, flags[0], flags[1], 0, questions, 0, 0, 0, 0, 0, 0,
+        ];
+        for label in name.split('.') {
+            bytes.push(label.len() as u8);
+            bytes.extend(label.bytes());
+        }
+        bytes.extend([0, 0, 1, 0, 1]);
+        bytes
+    }
+
+    fn name_of(payload: &[u8]) -> Option<String> {
+        let mut buffer = NameBuf::new();
+        match dns_query(payload, &mut buffer)? {
+            Observation::DnsQuery(query) => Some(query.name.as_str().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_name_comes_in_lower_case() {
+        let found = name_of(&query([1, 0], 1, "WWW.Evil-Domain.COM"));
+        assert_eq!(found.as_deref(), Some("www.evil-domain.com"));
+    }
+
+    #[test]
+    fn only_whole_standard_queries_with_a_question_count() {
+        for (flags, seen) in [
+            ([0x01, 0x00], true),
+            ([0x04, 0x30], true),  // AA; AD and CD
+            ([0x02, 0x00], false), // TC
+            ([0x80, 0x00], false), // QR
+            ([0x11, 0x00], false), // opcode
+        ] {
+            assert_eq!(
+                name_of(&query(flags, 1, "a.com")).is_some(),
+                seen,
+                "{flags:?}"
+            );
+        }
+        assert_eq!(name_of(&query([1, 0], 0, "a.com")), None);
+    }
+
+    #[test]
+    fn names_that_stay_inside_are_left_out() {
+        for name in [
+            "evil.local",
+            "evil.workgroup",
+            "7.113.0.203.in-addr.arpa",
+            "a.intranet.evil.com",
+            "a.intranet.com",
+            "evil",
+            "a b.com",
+            "evil.c_m",
+        ] {
+            assert_eq!(name_of(&query([1, 0], 1, name)), None, "{name}");
+        }
+        for name in [
+            "intranet.evil.com",
+            "local.evil.com",
+            "xintranet.a.com",
+            "evil.locals",
+        ] {
+            assert_eq!(name_of(&query([1, 0], 1, name)).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn a_cut_query_or_bytes_that_are_no_text_show_nothing() {
+        let whole = query([1, 0], 1, "www.evil.com");
+        for cut in 0..whole.len() {
+            assert_eq!(name_of(&whole[..cut]), None, "{cut} bytes");
+        }
+        let mut odd = whole.clone();
+        odd[14] = 0xff;
+        assert_eq!(name_of(&odd), None);
+    }
+}

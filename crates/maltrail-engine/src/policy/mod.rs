@@ -1,0 +1,3 @@
+//! Whether a finding becomes an event. Detectors know nothing of it.
+
+pub(crate) mod whitelist;

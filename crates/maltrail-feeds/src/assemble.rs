@@ -1,0 +1,367 @@
+//! Files of a collection and of the user → rows.
+//!
+//! Shipped lists go in this order, a later one replacing an earlier one: `malicious` and
+//! `suspicious`, files directly in `trails/static`, `malware`, any other folder; inside a folder by
+//! name, files with `history` in their name first (`spec` trails §4, made deterministic).
+
+use ipnet::IpNet;
+use maltrail_core::addr::{NetworkSet, parse_net};
+use maltrail_core::trail::Whitelist;
+use maltrail_core::trail::build::{BuildOptions, Built, SourceId, Stage, TrailBuilder};
+use maltrail_core::trail::line::{Dialect, entry};
+
+use crate::collection::{Collection, ListFile};
+use crate::report::{Reason, Report};
+
+/// What decides about a build beside the files.
+#[derive(Clone, Debug, Default)]
+pub struct AssembleOptions {
+    /// `IP_MINIMUM_FEEDS`.
+    pub ip_minimum_feeds: u32,
+    /// `DISABLED_TRAILS_INFO_REGEX`, compiled.
+    pub disabled_info: Option<regex::Regex>,
+    /// Text of the user's whitelist.
+    pub user_whitelist: String,
+    /// `DISABLED_FEEDS` names `static`.
+    pub without_static: bool,
+    /// `DISABLED_FEEDS` names `custom`.
+    pub without_custom: bool,
+}
+
+/// Where rows come from. Each kind is merged by its own rule.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Shipped lists, in order.
+    pub collections: Vec<Collection>,
+    /// The user's own files.
+    pub custom: Vec<ListFile>,
+    /// Feeds, in order of their names.
+    pub feeds: Vec<FeedEntries>,
+    /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
+    pub remote: Vec<String>,
+}
+
+/// What the parser of a feed read from its body.
+#[derive(Clone, Debug, Default)]
+pub struct FeedEntries {
+    /// The feed's name in events.
+    pub reference: String,
+    /// Entries and their labels.
+    pub entries: Vec<(String, String)>,
+}
+
+/// Label of the user's lists elsewhere.
+const REMOTE_INFO: &str = "blacklisted";
+/// Largest network of a remote list that is also written out as single addresses (`spec` trails §3):
+/// up to /22.
+const EXPANDED: usize = 1025;
+
+/// Entries and lists between two calls of `progress`.
+const PROGRESS_LISTS: usize = 16;
+
+/// Builds the rows of `sources`. `progress` hears lists done and lists in all.
+pub fn assemble(
+    sources: &Sources,
+    options: &AssembleOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> (Built, Report) {
+    let mut builder = TrailBuilder::new(build_options(&sources.collections, options));
+    let mut report = Report::default();
+    for feed in &sources.feeds {
+        for (entry, info) in &feed.entries {
+            let source = builder.source(info, &feed.reference, Stage::Feed);
+            report.entries += 1;
+            if let Err(error) = builder.add(source, entry) {
+                report.refuse(&feed.reference, 0, Reason::Key(error), entry);
+            }
+        }
+    }
+    let shipped = if options.without_static {
+        Vec::new()
+    } else {
+        in_order(&sources.collections)
+    };
+    let own = if options.without_custom {
+        [].as_slice()
+    } else {
+        sources.custom.as_slice()
+    };
+    let total = shipped.len() + own.len();
+    let lists = own
+        .iter()
+        .map(|file| (file, Stage::Custom))
+        .chain(shipped.iter().map(|file| (*file, Stage::Static)));
+    for (done, (file, stage)) in lists.enumerate() {
+        add_file(&mut builder, &mut report, file, stage);
+        if done % PROGRESS_LISTS == 0 {
+            progress(done, total);
+        }
+    }
+    for (number, body) in (1..).zip(&sources.remote) {
+        add_remote(&mut builder, &mut report, number, body);
+    }
+    progress(total, total);
+    let built = builder.finish();
+    report.dropped.clone_from(built.dropped());
+    (built, report)
+}
+
+fn build_options(collections: &[Collection], options: &AssembleOptions) -> BuildOptions {
+    let data = |name: &str| {
+        collections
+            .iter()
+            .map(|collection| collection.data(name))
+            .collect::<Vec<_>>()
+    };
+    let whitelists = data("whitelist.txt");
+    let excluded = [data("bogon_ranges.txt"), data("cdn_ranges.txt")].concat();
+    BuildOptions {
+        ip_minimum_feeds: options.ip_minimum_feeds,
+        disabled_info: options.disabled_info.clone(),
+        whitelist: Whitelist::parse(
+            whitelists
+                .iter()
+                .map(AsRef::as_ref)
+                .chain([options.user_whitelist.as_str()]),
+        ),
+        excluded: ranges(excluded.iter().map(AsRef::as_ref)),
+    }
+}
+
+/// A list of `CUSTOM_TRAILS_URL`: custom lines, and each small network also as its addresses.
+fn add_remote(builder: &mut TrailBuilder, report: &mut Report, number: usize, body: &str) {
+    let source = builder.source(REMOTE_INFO, "(remote custom)", Stage::RemoteCustom);
+    let name = format!("CUSTOM_TRAILS_URL {number}");
+    for (at, line) in (1..).zip(body.lines()) {
+        let Some(entry) = entry(line, Dialect::Custom) else {
+            continue;
+        };
+        report.entries += 1;
+        if let Err(error) = builder.add(source, &entry) {
+            report.refuse(&name, at, Reason::Key(error), line);
+        }
+        let Some(IpNet::V4(net)) = parse_net(&entry) else {
+            continue;
+        };
+        let addresses = net.network()..=net.broadcast();
+        if 32 - u32::from(net.prefix_len()) <= EXPANDED.ilog2() {
+            for address in addresses {
+                // A dotted quad is never refused.
+                let _ = builder.add(source, &address.to_string());
+            }
+        }
+    }
+}
+
+fn ranges<'a>(texts: impl Iterator<Item = &'a str>) -> NetworkSet {
+    let lines = texts
+        .flat_map(str::lines)
+        .map(|line| line.split(['#', ',']).next().unwrap_or_default().trim());
+    NetworkSet::new(lines.filter_map(parse_net))
+}
+
+fn in_order(collections: &[Collection]) -> Vec<&ListFile> {
+    let rank = |file: &ListFile| {
+        let inner = file.path.strip_prefix("trails/static/").unwrap_or_default();
+        let (folder, name) = inner.split_once('/').unwrap_or(("", inner));
+        let folder_rank = match folder {
+            "malicious" => 0,
+            "suspicious" => 1,
+            "" => 2,
+            "malware" => 3,
+            _ => 4,
+        };
+        (
+            folder_rank,
+            folder.to_owned(),
+            !name.contains("history"),
+            name.to_owned(),
+        )
+    };
+    let mut files: Vec<&ListFile> = collections.iter().flat_map(Collection::lists).collect();
+    files.sort_by_cached_key(|file| rank(file));
+    files
+}
+
+/// `trails/static/malware/apt_foo-1.txt` → (`apt foo-1`, ` (malware)`).
+fn label(path: &str) -> (String, String) {
+    let inner = path
+        .strip_prefix("trails/static/")
+        .or_else(|| path.strip_prefix("trails/custom/"))
+        .unwrap_or(path);
+    let (folder, name) = inner
+        .rsplit_once('/')
+        .map_or(("", inner), |(folder, name)| (folder, name));
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let category = if folder.is_empty() {
+        String::new()
+    } else {
+        format!(" ({folder})")
+    };
+    (stem.replace('_', " "), category)
+}
+
+fn add_file(builder: &mut TrailBuilder, report: &mut Report, file: &ListFile, stage: Stage) {
+    report.files += 1;
+    let (name, category) = label(&file.path);
+    if file.path.ends_with(".csv") {
+        let stem = file
+            .path
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".csv"))
+            .unwrap_or_default();
+        return add_csv(
+            builder,
+            report,
+            file,
+            &format!("{stem} (static)"),
+            &category,
+        );
+    }
+    let (dialect, source) = match stage {
+        Stage::Static => (
+            Dialect::Static,
+            builder.source(&format!("{name}{category}"), "(static)", stage),
+        ),
+        _ => (Dialect::Custom, builder.source(&name, "(custom)", stage)),
+    };
+    for (at, line) in lines(&file.bytes) {
+        match std::str::from_utf8(line) {
+            Ok(text) => add_line(builder, report, file, at, text, dialect, source),
+            Err(_) => report.refuse(
+                &file.path,
+                at,
+                Reason::Encoding,
+                &String::from_utf8_lossy(line),
+            ),
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    (1..).zip(bytes.split(|byte| *byte == b'\n'))
+}
+
+fn add_line(
+    builder: &mut TrailBuilder,
+    report: &mut Report,
+    file: &ListFile,
+    at: usize,
+    text: &str,
+    dialect: Dialect,
+    source: SourceId,
+) {
+    let Some(entry) = entry(text, dialect) else {
+        return;
+    };
+    report.entries += 1;
+    if let Err(error) = builder.add(source, &entry) {
+        report.refuse(&file.path, at, Reason::Key(error), text.trim());
+    }
+}
+
+/// `entry,info` rows; the info gets the folder's category.
+fn add_csv(
+    builder: &mut TrailBuilder,
+    report: &mut Report,
+    file: &ListFile,
+    reference: &str,
+    category: &str,
+) {
+    for (at, line) in lines(&file.bytes) {
+        let Ok(text) = std::str::from_utf8(line) else {
+            report.refuse(
+                &file.path,
+                at,
+                Reason::Encoding,
+                &String::from_utf8_lossy(line),
+            );
+            continue;
+        };
+        let text = text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let Some((value, info)) = text.split_once(',') else {
+            report.refuse(&file.path, at, Reason::Columns, text);
+            continue;
+        };
+        let info = info
+            .split(',')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .trim_matches('"');
+        let source = builder.source(&format!("{info}{category}"), reference, Stage::Static);
+        add_line(builder, report, file, at, value, Dialect::Static, source);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(collection: Collection, progress: &mut dyn FnMut(usize, usize)) -> (Built, Report) {
+        let sources = Sources {
+            collections: vec![collection],
+            ..Sources::default()
+        };
+        assemble(&sources, &AssembleOptions::default(), progress)
+    }
+
+    fn rows(files: &[(&str, &str)]) -> (Vec<[String; 3]>, Report) {
+        let collection = Collection::of(
+            files
+                .iter()
+                .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())),
+        );
+        let (built, report) = built(collection, &mut |_, _| {});
+        (
+            built
+                .rows()
+                .map(|row| [row.key, row.info, row.reference].map(str::to_owned))
+                .collect(),
+            report,
+        )
+    }
+
+    #[test]
+    fn specific_files_win_over_history_inside_a_folder() {
+        let (rows, _) = rows(&[
+            ("trails/static/suspicious/bad_history.txt", "m3.biz\n"),
+            ("trails/static/suspicious/pua.txt", "m3.biz\n"),
+        ]);
+        assert_eq!(rows, [["m3.biz", "pua (suspicious)", "(static)"]]);
+    }
+
+    #[test]
+    fn one_bad_line_costs_one_line_and_is_named() {
+        let bytes = b"ok.biz\nbad\xff.biz\n5.9.9.256\nlast.biz".to_vec();
+        let collection = Collection::of([("trails/static/malware/zeus.txt".to_owned(), bytes)]);
+        let (built, report) = built(collection, &mut |_, _| {});
+        assert_eq!(
+            built.rows().map(|row| row.key).collect::<Vec<_>>(),
+            ["last.biz", "ok.biz"]
+        );
+        let lines: Vec<String> = report.lines.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines[0],
+            "trails/static/malware/zeus.txt:2: `bad\u{fffd}.biz`: not UTF-8"
+        );
+        assert!(
+            lines[1]
+                .starts_with("trails/static/malware/zeus.txt:3: `5.9.9.256`: not an IPv4 address")
+        );
+    }
+
+    #[test]
+    fn progress_ends_at_the_total() {
+        let collection = Collection::of(
+            (0..40).map(|at| (format!("trails/static/{at}.txt"), b"a.biz".to_vec())),
+        );
+        let mut last = (0, 0);
+        built(collection, &mut |done, total| last = (done, total));
+        assert_eq!(last, (40, 40));
+    }
+}

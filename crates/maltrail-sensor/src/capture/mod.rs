@@ -1,0 +1,6 @@
+//! Where packets come from: capture files ([`file`]) or the wire ([`live`]).
+
+pub mod file;
+pub mod live;
+mod pcapng;
+mod source;

@@ -1,0 +1,122 @@
+//! The command line. Flags of older sensors keep working.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// Detects malicious traffic on a network.
+#[derive(Debug, Parser)]
+#[command(name = "sensor", version = maltrail_core::VERSION, about = "Detects malicious traffic on a network", args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Every option of the configuration can be overridden by MALTRAIL_<OPTION> in the environment.\n\
+    Live capture needs root or CAP_NET_RAW; -r and update need no right."
+)]
+pub struct Cli {
+    /// Configuration file [default: $MALTRAIL_CONFIG, else maltrail.conf beside the program or above, else ./maltrail.conf]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Read capture files (pcap or pcapng; comma list, repeatable; `-` is standard input) instead of capturing
+    #[arg(short = 'r', long = "read", value_name = "FILE", value_delimiter = ',', num_args = 1.., action = ArgAction::Append)]
+    pub read: Vec<PathBuf>,
+    /// Old name of -r
+    #[arg(short = 'i', value_name = "FILE", value_delimiter = ',', num_args = 1.., action = ArgAction::Append, hide = true)]
+    pub read_old: Vec<PathBuf>,
+    /// Admit only packets that match this BPF expression, also with -r
+    #[arg(long, value_name = "BPF")]
+    pub filter: Option<String>,
+    /// Print less
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print events to the terminal
+    #[arg(long)]
+    pub console: bool,
+    /// Use no network for trails
+    #[arg(long)]
+    pub offline: bool,
+    /// Print events and debug messages
+    #[arg(long)]
+    pub debug: bool,
+    /// Check configuration, rights and trails, then exit
+    #[arg(short = 'T', long = "test-config")]
+    pub test: bool,
+    /// Time of replayed packets
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub timestamps: Option<Timestamps>,
+    /// Replay at this multiple of the capture's own pace [default: as fast as possible]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_speed)]
+    pub speed: Option<f64>,
+    /// What to do instead of capturing
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Where the time of a replayed packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Timestamps {
+    /// The capture's records
+    Pcap,
+    /// The clock at the moment of replay
+    Wallclock,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build TRAILS_FILE. Exit code 0 and one line of summary, or the reason and 1: made for cron
+    Update {
+        /// Take the lists from an archive (.tar.gz of the public static list) or a folder in its layout instead of the built-in ones
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+        /// Use no network
+        #[arg(long)]
+        offline: bool,
+        /// Publish even a set much smaller than the present one
+        #[arg(long)]
+        force: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+        /// List every refused line with file and line number
+        #[arg(short, long)]
+        verbose: bool,
+    },
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if speed > 0.0 && speed <= 1e6 => Ok(speed),
+        _ => Err("a number above 0, such as 1 or 10".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn captures_may_be_listed_in_every_old_way() {
+        let cli = Cli::parse_from([
+            "sensor",
+            "-q",
+            "-r",
+            "a.pcap,b.pcap",
+            "-r",
+            "c.pcap",
+            "d.pcap",
+        ]);
+        assert_eq!(
+            cli.read,
+            ["a.pcap", "b.pcap", "c.pcap", "d.pcap"].map(PathBuf::from)
+        );
+        assert!(cli.quiet && !cli.console);
+        assert!(Cli::try_parse_from(["sensor", "--speed", "0"]).is_err());
+        assert!(Cli::try_parse_from(["sensor", "--nope"]).is_err());
+    }
+}

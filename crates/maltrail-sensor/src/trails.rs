@@ -1,0 +1,153 @@
+//! Loading what detection compares with: the trail set and the whitelist.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use maltrail_core::config::{Config, TrailsConfig};
+use maltrail_core::trail::{TrailSet, Whitelist};
+use maltrail_feeds::{AssembleOptions, Sources, assemble, embedded};
+use tracing::{info, warn};
+
+/// Trails and whitelist, ready for an engine.
+pub(crate) struct Loaded {
+    pub(crate) trails: Arc<TrailSet>,
+    pub(crate) whitelist: Arc<Whitelist>,
+}
+
+/// Loads `TRAILS_FILE`, or the embedded lists when there is none yet.
+///
+/// # Errors
+/// When the file is unreadable, or the set is empty and `ALLOW_EMPTY_TRAILS` is off.
+pub(crate) fn load(config: &Config) -> anyhow::Result<Loaded> {
+    let whitelist = whitelist(config)?;
+    let path = &config.trails.file;
+    let trails = match File::open(path) {
+        Ok(file) => {
+            let set =
+                TrailSet::from_csv(file, whitelist.clone(), config.trails.repair_truncated)
+                    .with_context(|| format!("cannot read the trails file `{}`", path.display()))?;
+            info!(
+                "trails: {} in `{}`, {}",
+                set.len(),
+                path.display(),
+                age(path)
+            );
+            set
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let set = embedded_set(&config.trails, whitelist.clone())?;
+            warn!(
+                "there is no trails file `{}` yet: only the {} built-in trails are used \
+                 (`sensor update --from ARCHIVE` builds a full set)",
+                path.display(),
+                set.len()
+            );
+            set
+        }
+        Err(error) => bail!("cannot read the trails file `{}`: {error}", path.display()),
+    };
+    report(&trails);
+    if trails.is_empty() && !config.trails.allow_empty {
+        bail!(
+            "`{}` holds no trail: nothing could be detected. Build the set with `sensor update`, or allow this with \
+             ALLOW_EMPTY_TRAILS true",
+            path.display()
+        );
+    }
+    Ok(Loaded {
+        trails: Arc::new(trails),
+        whitelist: Arc::new(whitelist),
+    })
+}
+
+/// The set of the embedded lists.
+pub(crate) fn embedded_set(
+    config: &TrailsConfig,
+    whitelist: Whitelist,
+) -> anyhow::Result<TrailSet> {
+    let options = AssembleOptions {
+        ip_minimum_feeds: config.ip_minimum_feeds,
+        ..AssembleOptions::default()
+    };
+    let sources = Sources {
+        collections: vec![embedded::collection()],
+        ..Sources::default()
+    };
+    let (built, _) = assemble(&sources, &options, &mut |_, _| {});
+    let mut builder = maltrail_core::trail::TrailSetBuilder::new(whitelist);
+    for row in built.rows() {
+        builder.push(row.key, row.info, row.reference);
+    }
+    builder
+        .finish(config.repair_truncated)
+        .context("cannot build the embedded trails")
+}
+
+/// The embedded whitelist, those beside the trails and the installation, and the user's.
+fn whitelist(config: &Config) -> anyhow::Result<Whitelist> {
+    let embedded = embedded::collection();
+    let mut texts = vec![embedded.data("whitelist.txt").into_owned()];
+    let beside = config
+        .trails
+        .file
+        .parent()
+        .unwrap_or_else(|| Path::new("."));
+    for path in [
+        beside.join("data/whitelist.txt"),
+        config.root.join("data/whitelist.txt"),
+    ] {
+        if path.is_file() {
+            texts.push(read_text(&path)?);
+        }
+    }
+    if let Some(path) = &config.trails.user_whitelist {
+        texts.push(read_text(path)?);
+    }
+    Ok(Whitelist::parse(texts.iter().map(String::as_str)))
+}
+
+fn read_text(path: &PathBuf) -> anyhow::Result<String> {
+    let bytes = fs::read(path)
+        .with_context(|| format!("cannot read the whitelist `{}`", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn age(path: &Path) -> String {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    match modified
+        .and_then(|at| at.elapsed().ok())
+        .map(|age| age.as_secs())
+    {
+        Some(secs) if secs < 7200 => format!("{} min old", secs / 60),
+        Some(secs) if secs < 2 * 86_400 => format!("{} h old", secs / 3600),
+        Some(secs) => format!("{} days old", secs / 86_400),
+        None => "of the future".to_owned(),
+    }
+}
+
+fn report(set: &TrailSet) {
+    let report = set.report();
+    info!(
+        "trail kinds: {} names, URLs and paths, {} addresses, {} with a port, {} networks, {} certificates, {} expressions",
+        report.texts,
+        report.addresses,
+        report.address_ports,
+        report.networks,
+        report.certificates,
+        report.patterns.usable
+    );
+    if report.malformed > 0 {
+        warn!(
+            "{} rows of the trails file have not three columns and are left out",
+            report.malformed
+        );
+    }
+    for text in &report.patterns.repaired {
+        info!("expression used without its cut last alternative: {text}");
+    }
+    for (text, reason) in &report.patterns.unusable {
+        warn!("expression left out: {text}: {reason}");
+    }
+}

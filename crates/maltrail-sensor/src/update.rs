@@ -1,0 +1,157 @@
+//! `sensor update`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use maltrail_core::config::{Config, Environment};
+use maltrail_feeds::update::sudo_owner;
+use maltrail_feeds::{Outcome, Phase, Update};
+
+use crate::console::say;
+
+/// What the command line asked for.
+pub(crate) struct Request<'a> {
+    pub(crate) from: Option<&'a Path>,
+    pub(crate) force: bool,
+    pub(crate) json: bool,
+    pub(crate) verbose: bool,
+    pub(crate) quiet: bool,
+}
+
+/// Builds the trails file and prints one line about it.
+///
+/// # Errors
+/// When nothing could be published; the old file is untouched.
+pub(crate) fn run(
+    config: &Config,
+    environment: &Environment,
+    request: &Request<'_>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut progress = Progress::new(!request.quiet && !request.json);
+    let update = Update {
+        config: &config.trails,
+        from: request.from,
+        force: request.force,
+        owner: sudo_owner(environment),
+    };
+    let outcome = update.run(&mut |phase| progress.show(phase));
+    progress.clear();
+    let outcome = outcome?;
+    if request.verbose {
+        outcome
+            .report
+            .lines
+            .iter()
+            .for_each(|line| say(&format!("    {line}")));
+    }
+    let target = config.trails.file.display().to_string();
+    say(&if request.json {
+        json(&outcome, &target)
+    } else {
+        summary(&outcome, &target, started.elapsed())
+    });
+    Ok(())
+}
+
+fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
+    let change = outcome.before.map_or_else(String::new, |before| {
+        format!(
+            " ({:+} since the last build)",
+            outcome.rows as i64 - before as i64
+        )
+    });
+    let refused = match outcome.report.refused_total() {
+        0 => String::new(),
+        count => format!("; {count} lines refused (--verbose lists them)"),
+    };
+    format!(
+        "[i] trails stored to '{target}': {}{change} from {} lists in {:.1} s{refused}",
+        outcome.rows,
+        outcome.report.files,
+        took.as_secs_f64()
+    )
+}
+
+fn json(outcome: &Outcome, target: &str) -> String {
+    let refused: serde_json::Map<String, serde_json::Value> = outcome
+        .report
+        .refused
+        .iter()
+        .map(|(reason, count)| (reason.to_string(), (*count).into()))
+        .collect();
+    let dropped: serde_json::Map<String, serde_json::Value> = outcome
+        .report
+        .dropped
+        .iter()
+        .map(|(reason, count)| (format!("{reason:?}"), (*count).into()))
+        .collect();
+    serde_json::json!({
+        "file": target, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
+        "lists": outcome.report.files, "entries": outcome.report.entries, "refused": refused, "dropped": dropped,
+    })
+    .to_string()
+}
+
+/// One line that renews itself on a terminal; a line a phase elsewhere.
+struct Progress {
+    enabled: bool,
+    terminal: bool,
+    phase: usize,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new(enabled: bool) -> Self {
+        Self {
+            enabled,
+            terminal: std::io::stderr().is_terminal(),
+            phase: usize::MAX,
+            shown: None,
+        }
+    }
+
+    fn show(&mut self, phase: Phase) {
+        const WIDTH: u64 = 30;
+        let (number, name, done, all) = match phase {
+            Phase::Reading(done, all) => (0, "reading the archive", done, all),
+            Phase::Building(done, all) => (1, "building", done as u64, all as u64),
+            Phase::Writing(done, all) => (2, "writing", done as u64, all as u64),
+        };
+        let first = self.phase != number;
+        if !self.enabled || (!self.terminal && !first) {
+            return;
+        }
+        self.phase = number;
+        let mut out = std::io::stderr().lock();
+        if !self.terminal {
+            let _ = writeln!(out, "[i] {name}...");
+            return;
+        }
+        if !first
+            && done != all
+            && self
+                .shown
+                .is_some_and(|at| at.elapsed() < Duration::from_millis(100))
+        {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let share = (done.min(all) * 100).checked_div(all).unwrap_or(100);
+        let filled = (share * WIDTH / 100) as usize;
+        let bar = format!(
+            "{}{}",
+            "#".repeat(filled),
+            ".".repeat(WIDTH as usize - filled)
+        );
+        let _ = write!(out, "\r\x1b[K[i] {name:<20} [{bar}] {share:>3} %");
+        let _ = out.flush();
+    }
+
+    fn clear(&self) {
+        if self.enabled && self.terminal {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
