@@ -1,1 +1,18 @@
-//! placeholder
+//! The server: takes events from any number of sensors, keeps them, and answers questions about them.
+//!
+//! `intake` appends datagrams to day files, `store` indexes day files and keeps days in memory,
+//! `query` is the search language and its answers, `auth` says who may see what, `http` and `api` are
+//! the web service, `app` puts them together.
+
+mod api;
+pub mod app;
+mod assets;
+mod auth;
+pub mod cli;
+mod http;
+mod intake;
+mod query;
+mod state;
+mod store;
+
+pub use app::{App, AppOptions, Running};

@@ -1,0 +1,39 @@
+//! One endpoint per file: parameters → a plain question → typed answer.
+
+pub(crate) mod days;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod legacy;
+pub(crate) mod session;
+pub(crate) mod stream;
+pub(crate) mod threat;
+pub(crate) mod threats;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
+
+use crate::http::error::ApiError;
+
+/// A JSON body whose refusals have our shape.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T, S> FromRequest<S> for JsonBody<T>
+where
+    T: serde::de::DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let Json(body) = Json::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), "body", rejection.body_text())
+    }
+}

@@ -1,0 +1,168 @@
+//! `/api/v1/session`, `login`, `logout`, `password`: who is signed in.
+
+use axum::extract::State as Shared;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use super::JsonBody;
+use crate::auth::sessions::ABSOLUTE_SECS;
+use crate::auth::{Change, Identity, Peer, Role, State};
+use crate::http::error::ApiError;
+use crate::http::middleware::COOKIE;
+use crate::state::AppState;
+
+/// Who asks and what the page has to show.
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionInfo {
+    user: Option<String>,
+    role: Option<&'static str>,
+    state: &'static str,
+    code_required: bool,
+    shipped_account: bool,
+    restricted: Vec<String>,
+    version: &'static str,
+    day: String,
+    zone_minutes: i32,
+    time: String,
+    keep_default: bool,
+}
+
+fn info(state: &AppState, identity: &Identity, peer: Peer) -> SessionInfo {
+    let now = state.now();
+    SessionInfo {
+        user: identity.user.clone(),
+        role: identity.role.map(|role| match role {
+            Role::Admin => "admin",
+            Role::Viewer => "viewer",
+        }),
+        state: match identity.state {
+            State::Open => "open",
+            State::Anonymous => "anonymous",
+            State::Login => "login",
+            State::Change => "change",
+        },
+        code_required: state.auth.asks_code(peer),
+        shipped_account: state.auth.has_shipped_account(),
+        restricted: identity.networks.iter().map(ToString::to_string).collect(),
+        version: maltrail_core::VERSION,
+        day: state.store.zone().day(now).to_string(),
+        zone_minutes: state.store.zone().offset_minutes(now),
+        time: now.to_rfc3339(),
+        keep_default: state.auth.keeps_default(),
+    }
+}
+
+/// `GET /api/v1/session`
+pub(crate) async fn session(
+    Shared(state): Shared<AppState>,
+    Extension(identity): Extension<Identity>,
+    Extension(peer): Extension<Peer>,
+) -> Json<SessionInfo> {
+    Json(info(&state, &identity, peer))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct LoginBody {
+    username: String,
+    password: String,
+}
+
+/// `POST /api/v1/login`
+pub(crate) async fn login(
+    Shared(state): Shared<AppState>,
+    Extension(peer): Extension<Peer>,
+    JsonBody(body): JsonBody<LoginBody>,
+) -> Result<Response, ApiError> {
+    let result = state
+        .auth
+        .login(&body.username, &body.password, peer, state.now())
+        .await;
+    log_attempt(&body.username, peer, result.is_ok());
+    Ok(signed_in(&state, &result?, peer))
+}
+
+/// `POST /api/v1/logout`
+pub(crate) async fn logout(
+    Shared(state): Shared<AppState>,
+    Extension(identity): Extension<Identity>,
+) -> Response {
+    if let Some(token) = &identity.token {
+        state.auth.logout(token);
+    }
+    (
+        StatusCode::NO_CONTENT,
+        [(header::SET_COOKIE, cleared_cookie())],
+    )
+        .into_response()
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PasswordBody {
+    current: String,
+    new: String,
+    code: Option<String>,
+}
+
+/// `POST /api/v1/password`
+pub(crate) async fn password(
+    Shared(state): Shared<AppState>,
+    Extension(identity): Extension<Identity>,
+    Extension(peer): Extension<Peer>,
+    JsonBody(body): JsonBody<PasswordBody>,
+) -> Result<Response, ApiError> {
+    let change = Change {
+        current: &body.current,
+        new: &body.new,
+        code: body.code.as_deref(),
+    };
+    let token = state
+        .auth
+        .change_password(&identity, change, peer, state.now())
+        .await?;
+    tracing::info!(user = identity.user.as_deref().unwrap_or("-"), address = %peer.address, "password changed");
+    Ok(signed_in(&state, &token, peer))
+}
+
+fn signed_in(state: &AppState, token: &str, peer: Peer) -> Response {
+    let identity = state.auth.identify(Some(token), peer, state.now());
+    (
+        [(header::SET_COOKIE, cookie(token))],
+        Json(info(state, &identity, peer)),
+    )
+        .into_response()
+}
+
+/// The cookie of a sign-in.
+pub(crate) fn cookie(token: &str) -> HeaderValue {
+    let text =
+        format!("{COOKIE}={token}; Path=/; Max-Age={ABSOLUTE_SECS}; HttpOnly; SameSite=Strict");
+    HeaderValue::from_str(&text).unwrap_or_else(|_| cleared_cookie())
+}
+
+/// The cookie that clears a sign-in.
+pub(crate) fn cleared_cookie() -> HeaderValue {
+    HeaderValue::from_static("maltrail_sessid=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+}
+
+/// One line per attempt. The name cannot forge a second record: anything but visible ASCII, blanks
+/// included, becomes `?`, and it is cut.
+pub(crate) fn log_attempt(name: &str, peer: Peer, accepted: bool) {
+    let mut user: String = name
+        .chars()
+        .take(64)
+        .map(|letter| {
+            if letter.is_ascii_graphic() {
+                letter
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    if user.is_empty() {
+        user.push('-');
+    }
+    let outcome = if accepted { "Accepted" } else { "Failed" };
+    tracing::info!(target: "auth", "{outcome} password for {user} from {}", peer.address);
+}

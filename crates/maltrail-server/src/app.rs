@@ -1,0 +1,364 @@
+//! The running server: the only place that knows all parts.
+//!
+//! ```text
+//! App::start: lock LOG_DIR ─► listen (HTTP, UDP) ─► indexer ─► intake ─► serve
+//! Running::stop: intake (writes what it took) ─► HTTP ─► indexer
+//! ```
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use maltrail_core::config::{Config, SslMode};
+use maltrail_core::time::Zone;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::auth::Auth;
+use crate::http::listener::{ClientAddress, Limits, Listener};
+use crate::http::router::router;
+use crate::intake::Intake;
+use crate::intake::udp::UdpIntake;
+use crate::state::{AppState, Parts};
+use crate::store::{HOT_BYTES, Store};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long open requests may go on after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// Serve the page from this folder.
+    pub html: Option<PathBuf>,
+    /// admin:admin may stay; only with an `HTTP_ADDRESS` on loopback.
+    pub keep_default_password: bool,
+    /// Zone of days and hours.
+    pub zone: Zone,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self {
+            html: None,
+            keep_default_password: false,
+            zone: Zone::local(),
+        }
+    }
+}
+
+/// The server as a whole.
+#[derive(Debug)]
+pub struct App;
+
+/// A started server. Dropping it without [`Running::stop`] ends it without waiting.
+#[derive(Debug)]
+pub struct Running {
+    http: Vec<SocketAddr>,
+    udp: Option<SocketAddr>,
+    code: Option<(String, PathBuf)>,
+    store: Store,
+    intake: Option<Intake>,
+    indexer: Option<std::thread::JoinHandle<()>>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+    stop: watch::Sender<bool>,
+    _lock: File,
+}
+
+impl App {
+    /// Starts everything. When this returns, HTTP and UDP are open.
+    ///
+    /// # Errors
+    /// Says what cannot be opened and what to do; nothing keeps running then.
+    pub async fn start(config: Config, options: AppOptions) -> anyhow::Result<Running> {
+        let http = http_addresses(&config).await?;
+        if options.keep_default_password && !http.iter().all(|address| address.ip().is_loopback()) {
+            bail!("--keep-default-password needs an HTTP_ADDRESS on loopback, such as 127.0.0.1");
+        }
+        let listeners = listen(&http)?;
+        let http = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
+        let store =
+            Store::open(&config.log_dir, options.zone.clone(), HOT_BYTES).with_context(|| {
+                format!(
+                    "cannot use LOG_DIR `{}`; create it or fix its permissions",
+                    config.log_dir.display()
+                )
+            })?;
+        let lock = lock_index(&store)?;
+        let udp = open_udp(&config).await?;
+        let auth = Auth::open(&config, options.keep_default_password).with_context(|| {
+            format!(
+                "cannot use the state file in `{}`",
+                config.log_dir.display()
+            )
+        })?;
+        let code = auth
+            .code()
+            .map(|code| (code.text().to_owned(), code.path().to_owned()));
+        let (stop, stopping) = watch::channel(false);
+        let state = AppState::new(Parts {
+            store: store.clone(),
+            auth,
+            max_requests: config.server.max_requests as usize,
+            max_streams: config.server.max_streams as usize,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            html: options.html,
+            stopping: stopping.clone(),
+        });
+        let indexer = store
+            .spawn_indexer()
+            .context("cannot start the indexer thread")?;
+        let address = udp.as_ref().map(UdpIntake::address);
+        let intake = udp.map(|socket| Intake::start(socket, store.clone()));
+        let intake = intake
+            .transpose()
+            .context("cannot start the intake threads")?;
+        let servers = listeners
+            .into_iter()
+            .map(|listener| serve(listener, state.clone(), stopping.clone()))
+            .collect();
+        Ok(Running {
+            http,
+            udp: address,
+            code,
+            store,
+            intake,
+            indexer: Some(indexer),
+            servers,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    /// Builds the index of every day anew, telling `progress` about each.
+    ///
+    /// # Errors
+    /// A running server holds the index.
+    pub fn reindex(
+        config: &Config,
+        zone: Zone,
+        progress: impl FnMut(String, u64),
+    ) -> anyhow::Result<()> {
+        let mut progress = progress;
+        let store = Store::open(&config.log_dir, zone, HOT_BYTES)
+            .with_context(|| format!("cannot use LOG_DIR `{}`", config.log_dir.display()))?;
+        let _lock = lock_index(&store)?;
+        store.drop_index(None)?;
+        store.index_all(|day, events| progress(day.to_string(), events))?;
+        Ok(())
+    }
+}
+
+impl Running {
+    /// Bound HTTP addresses.
+    pub fn http(&self) -> &[SocketAddr] {
+        &self.http
+    }
+
+    /// Bound address of the intake.
+    pub const fn udp(&self) -> Option<SocketAddr> {
+        self.udp
+    }
+
+    /// The one-time code and the file it is kept in, while a shipped password is in force.
+    pub fn first_login_code(&self) -> Option<(&str, &std::path::Path)> {
+        self.code
+            .as_ref()
+            .map(|(code, path)| (code.as_str(), path.as_path()))
+    }
+
+    /// Ends everything cleanly: what was received is written first.
+    pub async fn stop(mut self) {
+        if let Some(intake) = self.intake.take() {
+            // Joining threads blocks; nothing else runs on this task.
+            let _ = tokio::task::spawn_blocking(move || intake.stop()).await;
+        }
+        self.stop.send_replace(true);
+        for server in self.servers.drain(..) {
+            let abort = server.abort_handle();
+            if tokio::time::timeout(GRACE, server).await.is_err() {
+                abort.abort();
+            }
+        }
+        self.store.stop();
+        if let Some(indexer) = self.indexer.take() {
+            let _ = tokio::task::spawn_blocking(move || indexer.join()).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.store.stop();
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    state: AppState,
+    mut stopping: watch::Receiver<bool>,
+) -> JoinHandle<std::io::Result<()>> {
+    let service = router(state).into_make_service_with_connect_info::<ClientAddress>();
+    tokio::spawn(async move {
+        axum::serve(Listener::new(listener, Limits::default()), service)
+            .with_graceful_shutdown(async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            })
+            .await
+    })
+}
+
+/// One index, one writer: a second server on the same folder would spoil both.
+fn lock_index(store: &Store) -> anyhow::Result<File> {
+    let path = store.index_dir().join("lock");
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+        |_| {
+            anyhow::anyhow!(
+                "another server works on `{}`; stop it first, or give this one its own LOG_DIR",
+                store.log_dir().display()
+            )
+        },
+    )?;
+    Ok(file)
+}
+
+async fn http_addresses(config: &Config) -> anyhow::Result<Vec<SocketAddr>> {
+    let port = config.server.http_port;
+    match config.server.http_address.as_deref() {
+        None => Ok(vec![SocketAddr::from(([0_u16; 8], port))]),
+        Some(host) => resolve(host, port)
+            .await
+            .with_context(|| format!("HTTP_ADDRESS `{host}` is not an address of this machine; use 0.0.0.0, 127.0.0.1 or one of its own")),
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    if let Some(address) = maltrail_core::addr::parse_ip(host) {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() {
+        bail!("the name has no address");
+    }
+    Ok(addresses)
+}
+
+fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    addresses
+        .iter()
+        .map(|&address| {
+            let listener = bind_tcp(address).or_else(|error| {
+                // A machine without IPv6 has no dual-stack socket.
+                let all = address.ip().is_unspecified() && address.is_ipv6();
+                if all && error.kind() != std::io::ErrorKind::AddrInUse {
+                    bind_tcp(SocketAddr::from(([0; 4], address.port())))
+                } else {
+                    Err(error)
+                }
+            });
+            listener.map_err(|error| bind_error("HTTP_ADDRESS", "HTTP_PORT", address, &error))
+        })
+        .collect()
+}
+
+fn bind_error(
+    host: &str,
+    port: &str,
+    address: SocketAddr,
+    error: &std::io::Error,
+) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use: another instance is already running, or another program; stop it or change {port}"
+        ),
+        std::io::ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!("{address} is not an address of this machine; change {host}")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!(
+                "no permission to open {address}; use a {port} above 1023 or start as root"
+            )
+        }
+        _ => anyhow::anyhow!("cannot open {address}: {error}; check {host} and {port}"),
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn open_udp(config: &Config) -> anyhow::Result<Option<UdpIntake>> {
+    let Some((host, port)) = &config.server.udp else {
+        return Ok(None);
+    };
+    if config.server.udp_key.is_some() {
+        bail!(
+            "UDP_KEY is not available in this version: events without the key would be taken, too; remove the line"
+        );
+    }
+    let addresses = resolve(host, *port)
+        .await
+        .with_context(|| format!("UDP_ADDRESS `{host}` has no address"))?;
+    let Some(&address) = addresses.first() else {
+        return Ok(None);
+    };
+    let socket = UdpIntake::bind(address, config.server.udp_allowlist.clone());
+    socket
+        .map(Some)
+        .map_err(|error| bind_error("UDP_ADDRESS", "UDP_PORT", address, &error))
+}
+
+/// Warnings about a configuration that works but should not be left so.
+pub fn warnings(config: &Config, http: &[SocketAddr]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let beyond: Vec<String> = http
+        .iter()
+        .filter(|address| !address.ip().is_loopback())
+        .map(ToString::to_string)
+        .collect();
+    if !beyond.is_empty() {
+        warnings.push(format!(
+            "{} can be reached from other machines over plain HTTP: passwords and events travel unencrypted. Put a TLS proxy in front (TRUSTED_PROXIES) or set HTTP_ADDRESS 127.0.0.1",
+            beyond.join(", ")
+        ));
+    }
+    if config.server.use_ssl == SslMode::On {
+        warnings.push("USE_SSL true is not available in this version".into());
+    }
+    if config.server.users.is_empty() {
+        let who = if config.server.allow_anonymous {
+            "everybody"
+        } else {
+            "programs on this machine"
+        };
+        warnings.push(format!(
+            "USERS is empty: {who} can read all events without a password"
+        ));
+    }
+    warnings
+}

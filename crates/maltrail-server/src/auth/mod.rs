@@ -1,0 +1,506 @@
+//! Accounts and sign-ins: who is asking, and what may they see.
+//!
+//! ```text
+//! USERS (truth) + state file (replaced passwords) ─► account ─► sign-in ─► Identity {state, role, scope}
+//! ```
+//!
+//! A shipped password opens nothing but the form that replaces it ([`Access::Change`]); from
+//! anywhere but this machine that form also asks for the one-time code of this start, so no stranger
+//! can be first. Slow hashing runs a few at a time ([`HASHES`]).
+
+pub(crate) mod backoff;
+mod code;
+pub(crate) mod password;
+pub(crate) mod sessions;
+pub(crate) mod state_file;
+
+use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Mutex;
+
+use ipnet::IpNet;
+use maltrail_core::config::{Config, PasswordHash, UserEntry};
+use maltrail_core::time::Timestamp;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use crate::store::lock;
+use crate::store::scoped::Scope;
+use backoff::{AddressKey, Backoff};
+use code::OneTimeCode;
+use password::sha256_hex;
+use sessions::Sessions;
+use state_file::{Replaced, Session, StateError, StateFile};
+
+/// Password checks at the same time; each takes 19 MiB and a core for a moment.
+const HASHES: usize = 2;
+/// Attempts that wait for one of them; more are told to come back.
+const WAITING: usize = 32;
+/// Nonces of the old login that are remembered against replay.
+const NONCES: usize = 10_000;
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// The client's address, behind a trusted proxy the one it names.
+    pub(crate) address: IpAddr,
+    /// The request did not come straight from this machine.
+    pub(crate) remote: bool,
+}
+
+/// How far a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Signed in.
+    Open,
+    /// No accounts exist and reading is allowed.
+    Anonymous,
+    /// Has to sign in.
+    Login,
+    /// Signed in with a shipped password that must be replaced first.
+    Change,
+}
+
+/// Coarse rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Admin,
+    Viewer,
+}
+
+/// The asker.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) state: State,
+    pub(crate) user: Option<String>,
+    pub(crate) role: Option<Role>,
+    pub(crate) networks: Vec<IpNet>,
+    pub(crate) scope: Scope,
+    /// The token of the sign-in.
+    pub(crate) token: Option<String>,
+}
+
+impl Identity {
+    fn nobody(state: State) -> Self {
+        Self {
+            state,
+            user: None,
+            role: None,
+            networks: Vec::new(),
+            scope: Scope::default(),
+            token: None,
+        }
+    }
+}
+
+/// Why a sign-in or a change of password is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Denied,
+    /// Seconds to wait.
+    Wait(u64),
+    Weak(password::Weak),
+    Code,
+    Unavailable,
+}
+
+/// A `USERS` entry with the password in force.
+struct Account<'a> {
+    entry: &'a UserEntry,
+    password: PasswordHash,
+    fingerprint: String,
+    /// What a sign-in is bound to: changes with the entry and with a chosen password.
+    binding: String,
+    /// The password in force ships with the product.
+    shipped: bool,
+    /// The user chose another password than the one in `USERS`.
+    changed: bool,
+}
+
+/// Accounts and sign-ins.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    entries: Vec<UserEntry>,
+    mask_custom: bool,
+    legacy: bool,
+    allow_anonymous: bool,
+    keep_default: bool,
+    state: StateFile,
+    code: Option<OneTimeCode>,
+    backoff: Mutex<Backoff>,
+    sessions: Mutex<Sessions>,
+    nonces: Mutex<(HashSet<String>, VecDeque<String>)>,
+    hashing: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Auth {
+    /// Reads accounts and sign-ins. With a shipped password in force it makes the one-time code.
+    pub(crate) fn open(config: &Config, keep_default: bool) -> Result<Self, StateError> {
+        let state = StateFile::open(&state_path(&config.log_dir))?;
+        let sessions = Sessions::load(&state)?;
+        let mut auth = Self {
+            entries: config.server.users.clone(),
+            mask_custom: config.server.mask_custom,
+            legacy: config.server.legacy_login,
+            allow_anonymous: config.server.allow_anonymous,
+            keep_default,
+            state,
+            code: None,
+            backoff: Mutex::default(),
+            sessions: Mutex::new(sessions),
+            nonces: Mutex::default(),
+            hashing: Semaphore::new(HASHES),
+            waiting: Semaphore::new(WAITING),
+        };
+        if auth.has_shipped_account() && !keep_default {
+            auth.code = Some(OneTimeCode::create(&config.log_dir)?);
+        } else {
+            OneTimeCode::remove(&config.log_dir);
+        }
+        Ok(auth)
+    }
+
+    /// Whether a shipped password is in force.
+    pub(crate) fn has_shipped_account(&self) -> bool {
+        self.entries.iter().any(|entry| self.account(entry).shipped)
+    }
+
+    /// Whether admin:admin may stay.
+    pub(crate) const fn keeps_default(&self) -> bool {
+        self.keep_default
+    }
+
+    /// Whether there are accounts at all.
+    pub(crate) const fn has_accounts(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// The one-time code of this start, while it is needed.
+    pub(crate) fn code(&self) -> Option<&OneTimeCode> {
+        self.code.as_ref().filter(|_| self.has_shipped_account())
+    }
+
+    /// Whether the form for the first password asks this client for the code.
+    pub(crate) fn asks_code(&self, peer: Peer) -> bool {
+        peer.remote && self.code().is_some()
+    }
+
+    /// Who asks.
+    pub(crate) fn identify(&self, token: Option<&str>, peer: Peer, now: Timestamp) -> Identity {
+        if self.entries.is_empty() {
+            let readable = !peer.remote || self.allow_anonymous;
+            return Identity::nobody(if readable {
+                State::Anonymous
+            } else {
+                State::Login
+            });
+        }
+        let session = token.and_then(|token| {
+            let address = AddressKey::from(peer.address).to_string();
+            lock(&self.sessions).find(token, &address, now, &self.state)
+        });
+        let account = session.and_then(|session| {
+            let same = |account: &Account<'_>| account.binding == session.entry;
+            self.accounts(&session.name).find(same)
+        });
+        let Some(account) = account else {
+            return Identity::nobody(State::Login);
+        };
+        let entry = account.entry;
+        let must_change = account.shipped && !self.keep_default;
+        Identity {
+            state: if must_change {
+                State::Change
+            } else {
+                State::Open
+            },
+            user: Some(entry.name.clone()),
+            role: Some(if entry.is_restricted() {
+                Role::Viewer
+            } else {
+                Role::Admin
+            }),
+            networks: entry.networks.clone(),
+            scope: Scope::new(&entry.networks, self.mask_custom && entry.is_restricted()),
+            token: token.map(str::to_owned),
+        }
+    }
+
+    /// Signs in with a password; returns the token.
+    pub(crate) async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Result<String, Refused> {
+        lock(&self.backoff)
+            .begin(peer.address, name, now)
+            .map_err(Refused::Wait)?;
+        let account = self.verify(name, password).await?;
+        lock(&self.backoff).succeed(peer.address, name, now);
+        if matches!(account.password, PasswordHash::Sha256(_)) && !account.shipped {
+            self.upgrade(&account, password).await;
+        }
+        self.sign_in(&account, peer, now)
+    }
+
+    /// Signs in with the old hash-and-nonce form; returns the token.
+    pub(crate) fn legacy_login(
+        &self,
+        name: &str,
+        hash: &str,
+        nonce: &str,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Result<String, Refused> {
+        lock(&self.backoff)
+            .begin(peer.address, name, now)
+            .map_err(Refused::Wait)?;
+        if !self.legacy || nonce.is_empty() || nonce.len() > 256 || !self.first_use(nonce) {
+            return Err(Refused::Denied);
+        }
+        let account = self.accounts(name).find(|account| {
+            let PasswordHash::Sha256(stored) = &account.entry.password else {
+                return false;
+            };
+            let wanted = sha256_hex(format!("{stored}{nonce}").as_bytes());
+            let same = bool::from(wanted.as_bytes().ct_eq(hash.as_bytes()));
+            same && !account.changed
+        });
+        let account = account.ok_or(Refused::Denied)?;
+        lock(&self.backoff).succeed(peer.address, name, now);
+        self.sign_in(&account, peer, now)
+    }
+
+    /// Replaces the password of a signed-in user; ends all their sign-ins and returns a new token.
+    pub(crate) async fn change_password(
+        &self,
+        identity: &Identity,
+        change: Change<'_>,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Result<String, Refused> {
+        let name = identity.user.as_deref().ok_or(Refused::Denied)?;
+        lock(&self.backoff)
+            .begin(peer.address, name, now)
+            .map_err(Refused::Wait)?;
+        if identity.state == State::Change && self.asks_code(peer) {
+            let right = self
+                .code()
+                .is_some_and(|code| code.is(change.code.unwrap_or_default()));
+            if !right {
+                return Err(Refused::Code);
+            }
+        }
+        let account = self.verify(name, change.current).await?;
+        lock(&self.backoff).succeed(peer.address, name, now);
+        password::check_new(name, change.current, change.new).map_err(Refused::Weak)?;
+        let new = self.hash(change.new).await?;
+        let replaced = Replaced {
+            hash: new,
+            changed: true,
+        };
+        if let Err(error) = self.state.replace(name, &account.fingerprint, &replaced) {
+            tracing::error!(%error, "accounts: cannot store the new password");
+            return Err(Refused::Unavailable);
+        }
+        lock(&self.sessions).remove_user(name, &self.state);
+        if let Some(code) = self.code.as_ref().filter(|_| !self.has_shipped_account()) {
+            code.forget();
+        }
+        self.sign_in(&self.account(account.entry), peer, now)
+    }
+
+    /// Ends a sign-in.
+    pub(crate) fn logout(&self, token: &str) {
+        lock(&self.sessions).remove(token, &self.state);
+    }
+
+    /// The account whose password this is. Tries every entry of that name, as the reference does.
+    async fn verify(&self, name: &str, password: &str) -> Result<Account<'_>, Refused> {
+        let accounts: Vec<Account<'_>> = self.accounts(name).collect();
+        if accounts.is_empty() {
+            self.slowly(password, |password| password::verify(None, &password))
+                .await?;
+            return Err(Refused::Denied);
+        }
+        for account in accounts {
+            let hash = account.password.clone();
+            if self
+                .slowly(password, move |password| {
+                    password::verify(Some(&hash), &password)
+                })
+                .await?
+            {
+                return Ok(account);
+            }
+        }
+        Err(Refused::Denied)
+    }
+
+    async fn hash(&self, password: &str) -> Result<String, Refused> {
+        let hash = self
+            .slowly(password, |password| password::hash_new(&password))
+            .await?;
+        hash.ok_or(Refused::Unavailable)
+    }
+
+    /// Stores an old entry's password better. The sign-in goes on when that fails.
+    async fn upgrade(&self, account: &Account<'_>, password: &str) {
+        let Ok(hash) = self.hash(password).await else {
+            return;
+        };
+        let replaced = Replaced {
+            hash,
+            changed: false,
+        };
+        if let Err(error) = self
+            .state
+            .replace(&account.entry.name, &account.fingerprint, &replaced)
+        {
+            tracing::warn!(%error, "accounts: cannot store the upgraded password hash");
+        }
+    }
+
+    /// Runs slow hashing off the async threads, [`HASHES`] at a time.
+    async fn slowly<T: Send + 'static>(
+        &self,
+        password: &str,
+        work: impl FnOnce(String) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let _place = self.waiting.try_acquire().map_err(|_| Refused::Wait(1))?;
+        let _turn = self
+            .hashing
+            .acquire()
+            .await
+            .map_err(|_| Refused::Unavailable)?;
+        let password = password.to_owned();
+        tokio::task::spawn_blocking(move || work(password))
+            .await
+            .map_err(|_| Refused::Unavailable)
+    }
+
+    fn sign_in(
+        &self,
+        account: &Account<'_>,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Result<String, Refused> {
+        let session = Session {
+            name: account.entry.name.clone(),
+            entry: account.binding.clone(),
+            address: AddressKey::from(peer.address).to_string(),
+            created: now,
+            used: now,
+        };
+        lock(&self.sessions)
+            .create(session, &self.state)
+            .ok_or(Refused::Unavailable)
+    }
+
+    fn accounts(&self, name: &str) -> impl Iterator<Item = Account<'_>> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.name == name)
+            .map(|entry| self.account(entry))
+    }
+
+    fn account<'a>(&self, entry: &'a UserEntry) -> Account<'a> {
+        let fingerprint = fingerprint(entry);
+        let replaced = self
+            .state
+            .replaced(&entry.name, &fingerprint)
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "accounts: cannot read the state file");
+                // Fail closed: without the file nobody knows whether the shipped password was replaced.
+                Some(Replaced {
+                    hash: String::new(),
+                    changed: true,
+                })
+            });
+        let (password, changed) = match replaced {
+            Some(replaced) => (PasswordHash::Argon2id(replaced.hash), replaced.changed),
+            None => (entry.password.clone(), false),
+        };
+        let binding = match &password {
+            PasswordHash::Argon2id(hash) if changed => {
+                sha256_hex(format!("{fingerprint}{hash}").as_bytes())
+            }
+            _ => fingerprint.clone(),
+        };
+        Account {
+            entry,
+            password,
+            fingerprint,
+            binding,
+            shipped: entry.has_shipped_password() && !changed,
+            changed,
+        }
+    }
+
+    /// Remembers a nonce; false when it was used before.
+    fn first_use(&self, nonce: &str) -> bool {
+        let mut nonces = lock(&self.nonces);
+        let (known, order) = &mut *nonces;
+        if !known.insert(nonce.to_owned()) {
+            return false;
+        }
+        order.push_back(nonce.to_owned());
+        if order.len() > NONCES
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// A wish for another password.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) current: &'a str,
+    pub(crate) new: &'a str,
+    pub(crate) code: Option<&'a str>,
+}
+
+/// Sets a password on the console.
+pub(crate) fn set_password(config: &Config, name: &str, new: &str) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let entry = config.server.users.iter().find(|entry| entry.name == name);
+    let entry = entry.with_context(|| {
+        format!("USERS has no account named `{name}`; add a line `{name}:HASH:0:` to the configuration first")
+    })?;
+    password::check_new(name, "", new).map_err(anyhow::Error::msg)?;
+    let hash = password::hash_new(new).context("the system has no random numbers")?;
+    let state =
+        StateFile::open(&state_path(&config.log_dir)).context("cannot open the state file")?;
+    state.replace(
+        name,
+        &fingerprint(entry),
+        &Replaced {
+            hash,
+            changed: true,
+        },
+    )?;
+    for (token, session) in state.sessions()? {
+        if session.name == name {
+            state.drop_session(&token)?;
+        }
+    }
+    Ok(())
+}
+
+fn state_path(log_dir: &Path) -> std::path::PathBuf {
+    log_dir.join("state.sqlite")
+}
+
+/// Identifies what `USERS` says about an account's password.
+fn fingerprint(entry: &UserEntry) -> String {
+    let hash = match &entry.password {
+        PasswordHash::Sha256(text) | PasswordHash::Argon2id(text) => text,
+    };
+    sha256_hex(hash.as_bytes())
+}

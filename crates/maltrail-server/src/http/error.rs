@@ -1,0 +1,124 @@
+//! One error type, one JSON shape: `{"error": text for a person, "code": word for a program}`.
+//!
+//! The client gets what it can act on; causes inside the server are logged where they happen.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::auth::Refused;
+use crate::query::parse::QueryError;
+
+/// A refused request.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    text: String,
+    position: Option<usize>,
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            text: text.into(),
+            position: None,
+            retry_after: None,
+        }
+    }
+
+    /// A parameter that cannot be understood.
+    pub(crate) fn parameter(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "parameter", text)
+    }
+
+    pub(crate) fn login() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "login", "Sign in first.")
+    }
+
+    pub(crate) fn must_change() -> Self {
+        let text = "This password ships with the product. Set a new one first.";
+        Self::new(StatusCode::FORBIDDEN, "must_change", text)
+    }
+
+    pub(crate) fn cross_site() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "The request does not come from this site's own page.",
+        )
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+    }
+
+    pub(crate) fn busy(secs: u64) -> Self {
+        let mut error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "The server is busy. Try again.",
+        );
+        error.retry_after = Some(secs);
+        error
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        let text = "The server cannot do this now; its log says why.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let mut answer = Self::new(StatusCode::BAD_REQUEST, "query", error.message);
+        answer.position = Some(error.position);
+        answer
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Denied => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "denied",
+                "Wrong name or password.",
+            ),
+            Refused::Wait(secs) => {
+                let text = format!("Too many attempts. Try again in {secs} s.");
+                let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "wait", text);
+                error.retry_after = Some(secs);
+                error
+            }
+            Refused::Weak(weak) => Self::new(StatusCode::BAD_REQUEST, "weak", weak.to_string()),
+            Refused::Code => {
+                let text = "Wrong one-time code. The server printed it at start and keeps it in first-login-code in LOG_DIR.";
+                Self::new(StatusCode::FORBIDDEN, "code", text)
+            }
+            Refused::Unavailable => Self::unavailable(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({"error": self.text, "code": self.code});
+        if let (Some(map), Some(position)) = (body.as_object_mut(), self.position) {
+            map.insert("position".into(), position.into());
+        }
+        if let (Some(map), Some(secs)) = (body.as_object_mut(), self.retry_after) {
+            map.insert("retry_after".into(), secs.into());
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(secs) = self.retry_after {
+            let name: HeaderName = header::RETRY_AFTER;
+            response.headers_mut().insert(name, HeaderValue::from(secs));
+        }
+        response
+    }
+}

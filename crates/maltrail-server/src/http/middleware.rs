@@ -1,0 +1,247 @@
+//! What every request passes through, outermost first:
+//!
+//! 1. [`headers`]: security headers on whatever answer comes out;
+//! 2. [`limit`]: at most `MAX_REQUEST_THREADS` handlers, then 503;
+//! 3. [`guard`], per route: who asks, cross-site check, required access.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use maltrail_core::addr::parse_ip;
+
+use super::access::Access;
+use super::error::ApiError;
+use super::listener::ClientAddress;
+use crate::auth::Peer;
+use crate::state::AppState;
+
+/// Name of the sign-in cookie.
+pub(crate) const COOKIE: &str = "maltrail_sessid";
+
+/// Set on every answer.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
+         connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+/// Security headers; `no-store` unless the handler said otherwise; a JSON body for bare refusals.
+pub(crate) async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = response.headers().get(header::ALLOW).cloned();
+        let text = "This method is not allowed here.";
+        response = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", text).into_response();
+        allow.map(|allow| response.headers_mut().insert(header::ALLOW, allow));
+    }
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Refuses what is beyond the number of concurrent handlers.
+pub(crate) async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    match state.requests.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => ApiError::busy(1).into_response(),
+    }
+}
+
+/// Identifies the asker and checks the route's access. Handlers find `Identity` and `Peer` among the
+/// request's extensions.
+pub(crate) async fn guard(
+    State((state, access)): State<(AppState, Access)>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response {
+    let direct = request
+        .extensions()
+        .get::<ConnectInfo<ClientAddress>>()
+        .map(|info| info.0.0.ip());
+    let Some(direct) = direct else {
+        return ApiError::unavailable().into_response();
+    };
+    let peer = peer(&state, direct, request.headers());
+    if let Err(error) = same_site(request.method(), request.uri().path(), request.headers()) {
+        return error.into_response();
+    }
+    let token = cookie(request.headers()).map(str::to_owned);
+    let identity = state.auth.identify(token.as_deref(), peer, state.now());
+    if let Err(error) = access.check(&identity) {
+        return error.into_response();
+    }
+    request.extensions_mut().insert(identity);
+    request.extensions_mut().insert(peer);
+    next.run(request).await
+}
+
+/// The sign-in cookie. Of several the first non-empty one counts.
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, value)| *name == COOKIE && !value.is_empty() && value.len() <= 128)
+        .map(|(_, value)| value)
+}
+
+/// The client: behind a trusted proxy the last address that is not itself a trusted proxy.
+fn peer(state: &AppState, direct: IpAddr, headers: &HeaderMap) -> Peer {
+    let direct = direct.to_canonical();
+    let trusted = |address: &IpAddr| {
+        state
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(address))
+    };
+    let forwarded = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+        "via",
+    ]
+    .iter()
+    .any(|name| headers.contains_key(*name));
+    let mut address = direct;
+    if trusted(&direct) {
+        let hops: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        for hop in hops.iter().rev() {
+            let Some(hop) = parse_ip(hop.trim()) else {
+                break;
+            };
+            address = hop.to_canonical();
+            if !trusted(&address) {
+                break;
+            }
+        }
+    }
+    Peer {
+        address,
+        remote: forwarded || !direct.is_loopback() || !address.is_loopback(),
+    }
+}
+
+/// Guards state-changing requests beside the cookie's SameSite: an `Origin` must be this host, and
+/// the new API also wants the header that a foreign page cannot send.
+fn same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    if path.starts_with("/api/") && headers.get("x-maltrail").is_none_or(|value| value != "1") {
+        return Err(ApiError::cross_site());
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, host)| host);
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    match (origin, host) {
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(ApiError::cross_site()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers_of(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        assert_eq!(
+            cookie(&headers_of(&[(
+                "cookie",
+                "theme=dark; maltrail_sessid=abc; x=y"
+            )])),
+            Some("abc")
+        );
+        assert_eq!(
+            cookie(&headers_of(&[(
+                "cookie",
+                "xmaltrail_sessid=abc; maltrail_sessid="
+            )])),
+            None
+        );
+        assert_eq!(cookie(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn foreign_pages_cannot_change_anything() {
+        let check =
+            |method, path, pairs: &[_]| same_site(&method, path, &headers_of(pairs)).is_ok();
+        let own = ("host", "server:8338");
+        assert!(check(
+            Method::GET,
+            "/api/v1/threats",
+            &[("origin", "https://evil.example"), own]
+        ));
+        assert!(!check(Method::POST, "/api/v1/login", &[own]));
+        assert!(check(
+            Method::POST,
+            "/api/v1/login",
+            &[own, ("x-maltrail", "1")]
+        ));
+        assert!(check(
+            Method::POST,
+            "/api/v1/login",
+            &[own, ("x-maltrail", "1"), ("origin", "http://server:8338")]
+        ));
+        assert!(!check(
+            Method::POST,
+            "/api/v1/login",
+            &[own, ("x-maltrail", "1"), ("origin", "http://evil.example")]
+        ));
+        assert!(!check(Method::POST, "/login", &[own, ("origin", "null")]));
+        assert!(
+            check(Method::POST, "/login", &[own]),
+            "scripts send no Origin"
+        );
+    }
+}

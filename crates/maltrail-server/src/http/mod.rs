@@ -1,0 +1,9 @@
+//! HTTP: the route table, what every request passes through, the one error type.
+
+pub(crate) mod access;
+pub(crate) mod body;
+pub(crate) mod error;
+pub(crate) mod listener;
+pub(crate) mod middleware;
+pub(crate) mod params;
+pub(crate) mod router;

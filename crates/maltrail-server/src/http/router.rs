@@ -1,0 +1,280 @@
+//! The one route table. A row says who may call it; the tests walk the table as every kind of asker.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+
+use super::access::Access;
+use super::middleware;
+use crate::state::AppState;
+use crate::{api, assets};
+
+/// Largest request body in bytes. Forms and JSON bodies here hold a name and two passwords.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// One row.
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) handler: fn() -> MethodRouter<AppState>,
+}
+
+const fn route(
+    path: &'static str,
+    access: Access,
+    handler: fn() -> MethodRouter<AppState>,
+) -> Route {
+    Route {
+        path,
+        access,
+        handler,
+    }
+}
+
+/// Every route but the static files, which are public.
+pub(crate) const ROUTES: &[Route] = &[
+    route("/api/v1/session", Access::Public, || {
+        get(api::session::session)
+    }),
+    route("/api/v1/login", Access::Public, || {
+        post(api::session::login)
+    }),
+    route("/api/v1/logout", Access::Public, || {
+        post(api::session::logout)
+    }),
+    route("/api/v1/password", Access::Account, || {
+        post(api::session::password)
+    }),
+    route("/api/v1/threats", Access::Read, || {
+        get(api::threats::threats)
+    }),
+    route("/api/v1/threats/{id}", Access::Read, || {
+        get(api::threat::threat)
+    }),
+    route("/api/v1/stream", Access::Read, || get(api::stream::stream)),
+    route("/api/v1/days", Access::Read, || get(api::days::days)),
+    route("/api/v1/health", Access::Read, || get(api::health::health)),
+    route("/ping", Access::Public, || {
+        get(api::legacy::ping).post(api::legacy::ping)
+    }),
+    route("/whoami", Access::Public, || {
+        get(api::legacy::whoami).post(api::legacy::whoami)
+    }),
+    route("/login", Access::Public, || post(api::legacy::login)),
+    route("/logout", Access::Public, || {
+        get(api::legacy::logout).post(api::legacy::logout)
+    }),
+    route("/events", Access::Read, || {
+        get(api::events::events).post(api::events::events)
+    }),
+];
+
+/// The whole service.
+pub(crate) fn router(state: AppState) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let guard = from_fn_with_state((state.clone(), route.access), middleware::guard);
+        // Not for refused methods: those are 405 for everybody.
+        router = router.route(route.path, (route.handler)().route_layer(guard));
+    }
+    router
+        .fallback(assets::serve)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), middleware::limit))
+        .layer(from_fn(middleware::headers))
+        .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::body::Body;
+    use axum::extract::ConnectInfo;
+    use axum::http::{Method, Request, StatusCode, header};
+    use maltrail_core::config::{Config, Environment};
+    use maltrail_core::time::{Timestamp, Zone};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::auth::{Auth, Peer};
+    use crate::http::listener::ClientAddress;
+    use crate::state::Parts;
+    use crate::store::Store;
+
+    /// SHA-256 of `admin`, which ships, and of `secret`.
+    const SHIPPED: &str = "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918";
+    const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+    /// Who asks.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Asker {
+        /// Accounts exist; no cookie.
+        Stranger,
+        /// A cookie that nobody gave out.
+        Forger,
+        /// No accounts, from this machine.
+        Local,
+        /// No accounts, from another machine.
+        Remote,
+        Admin,
+        Restricted,
+        MustChange,
+    }
+
+    const ASKERS: [Asker; 7] = [
+        Asker::Stranger,
+        Asker::Forger,
+        Asker::Local,
+        Asker::Remote,
+        Asker::Admin,
+        Asker::Restricted,
+        Asker::MustChange,
+    ];
+
+    fn state(dir: &std::path::Path, with_users: bool) -> AppState {
+        let users = format!(
+            "USERS\n    admin:{SECRET}:0:\n    analyst:{SECRET}:1000:10.0.0.0/8\n    new:{SHIPPED}:0:\n"
+        );
+        let log_dir = dir.join(if with_users { "users" } else { "none" });
+        let text = format!(
+            "HTTP_PORT 8338\nLOG_DIR {}\n{}",
+            log_dir.display(),
+            if with_users { &users } else { "" }
+        );
+        let path = dir.join("test.conf");
+        std::fs::write(&path, text).unwrap();
+        let (config, _) = Config::load(&path, &Environment::of_process()).unwrap();
+        let store = Store::open(&config.log_dir, Zone::UTC, usize::MAX).unwrap();
+        AppState::new(Parts {
+            store,
+            auth: Auth::open(&config, false).unwrap(),
+            max_requests: 10,
+            max_streams: 10,
+            trusted_proxies: Vec::new(),
+            html: None,
+            stopping: tokio::sync::watch::channel(false).1,
+        })
+    }
+
+    async fn token(state: &AppState, asker: Asker) -> Option<String> {
+        let (name, password) = match asker {
+            Asker::Admin => ("admin", "secret"),
+            Asker::Restricted => ("analyst", "secret"),
+            Asker::MustChange => ("new", "admin"),
+            Asker::Forger => return Some("x".repeat(43)),
+            _ => return None,
+        };
+        let peer = Peer {
+            address: [127, 0, 0, 1].into(),
+            remote: false,
+        };
+        Some(
+            state
+                .auth
+                .login(name, password, peer, Timestamp::now())
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// What the access of a route means for an asker, as a status; `None` lets pass.
+    fn wanted(access: Access, asker: Asker) -> Option<StatusCode> {
+        match (access, asker) {
+            (Access::Public, _) => None,
+            (_, Asker::Stranger | Asker::Forger | Asker::Remote) => Some(StatusCode::UNAUTHORIZED),
+            (Access::Read, Asker::Local | Asker::Admin | Asker::Restricted) => None,
+            (Access::Read, Asker::MustChange) => Some(StatusCode::FORBIDDEN),
+            (Access::Account, Asker::Local) => Some(StatusCode::UNAUTHORIZED),
+            (Access::Account, _) => None,
+        }
+    }
+
+    fn request(path: &str, method: Method, asker: Asker, token: Option<&str>) -> Request<Body> {
+        let address = if asker == Asker::Remote {
+            [198, 51, 100, 9]
+        } else {
+            [127, 0, 0, 1]
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path.replace("{id}", "0123456789abcdef"))
+            .header("x-maltrail", "1")
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(ClientAddress(SocketAddr::from((
+                address, 40000,
+            )))));
+        if let Some(token) = token {
+            request = request.header(header::COOKIE, format!("{}={token}", middleware::COOKIE));
+        }
+        request.body(Body::from("{}")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_route_lets_in_whom_its_row_names_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for asker in ASKERS {
+            let state = state(dir.path(), !matches!(asker, Asker::Local | Asker::Remote));
+            let token = token(&state, asker).await;
+            let service = router(state);
+            for route in ROUTES {
+                let mut answered = 0;
+                for method in [Method::GET, Method::HEAD, Method::POST] {
+                    // Signing out ends the sign-in that the other rows need.
+                    if route.path.ends_with("/logout") && token.is_some() {
+                        answered += 1;
+                        continue;
+                    }
+                    let request = request(route.path, method.clone(), asker, token.as_deref());
+                    let answer = service.clone().oneshot(request).await.unwrap();
+                    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+                        continue;
+                    }
+                    answered += 1;
+                    let code = refusal(&answer);
+                    assert_eq!(
+                        code,
+                        wanted(route.access, asker),
+                        "{method} {} as {asker:?}",
+                        route.path
+                    );
+                }
+                assert!(answered > 0, "{} answers no method", route.path);
+            }
+        }
+    }
+
+    /// The status when the answer is a refusal of access. The login forms say 401 for other reasons:
+    /// with an empty form they answer 400 to 422 or fail, so they never refuse access here.
+    fn refusal(answer: &axum::response::Response) -> Option<StatusCode> {
+        let refused = matches!(
+            answer.status(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        );
+        let form = answer
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "text/plain; charset=utf-8");
+        (refused && !form).then_some(answer.status())
+    }
+
+    #[tokio::test]
+    async fn more_handlers_than_allowed_are_told_to_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path(), false);
+        let _all = state.requests.acquire_many(10).await.unwrap();
+        let request = request("/ping", Method::GET, Asker::Local, None);
+        let answer = router(state.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[test]
+    fn every_path_is_listed_once() {
+        let mut paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), ROUTES.len());
+    }
+}

@@ -1,0 +1,11 @@
+//! The search language, and what is asked of a day: one page, totals, facets, histogram.
+//!
+//! ```text
+//! text ─ parse ─► ast ─ compile (per table) ─► filter ─ one pass ─► page, totals, facets, histogram
+//! ```
+
+pub(crate) mod ast;
+pub(crate) mod filter;
+pub(crate) mod page;
+pub(crate) mod parse;
+pub(crate) mod row;

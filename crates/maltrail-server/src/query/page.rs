@@ -1,0 +1,509 @@
+//! One pass of a filter over a table: the page, exact totals, facets and histogram.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use maltrail_core::event::Severity;
+use serde::Serialize;
+
+use super::ast::Expr;
+use super::filter::{Bits, Filter, Severities};
+use super::row::{Row, address_rank};
+use crate::store::table::{Atom, DayTable, Dict, Set, Threat, derive};
+use crate::store::uid::uid_text;
+
+/// Most rows of a page.
+pub(crate) const MAX_LIMIT: usize = 500;
+/// Values of a facet that are listed.
+const MAX_FACET: usize = 20;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct PageRequest {
+    pub(crate) expr: Expr,
+    pub(crate) severities: Severities,
+    pub(crate) sort: Sort,
+    pub(crate) descending: bool,
+    pub(crate) limit: usize,
+    pub(crate) offset: usize,
+    pub(crate) facets: bool,
+    pub(crate) histogram: bool,
+}
+
+/// What rows are ordered by. Ties: more events first, then the id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Risk,
+    Uid,
+    Count,
+    First,
+    Last,
+    Src,
+    Dst,
+    Dport,
+    Proto,
+    Type,
+    Trail,
+    Info,
+    Sensor,
+    Severity,
+}
+
+impl Sort {
+    /// By its name in the API.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "risk" => Self::Risk,
+            "uid" => Self::Uid,
+            "count" => Self::Count,
+            "first" => Self::First,
+            "last" => Self::Last,
+            "src" => Self::Src,
+            "dst" => Self::Dst,
+            "dport" => Self::Dport,
+            "proto" => Self::Proto,
+            "type" => Self::Type,
+            "trail" => Self::Trail,
+            "info" => Self::Info,
+            "sensor" => Self::Sensor,
+            "severity" => Self::Severity,
+            _ => return None,
+        })
+    }
+}
+
+/// Threats and events.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Whole {
+    threats: u64,
+    events: u64,
+}
+
+/// A number per severity.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct PerSeverity {
+    high: u64,
+    medium: u64,
+    low: u64,
+}
+
+impl PerSeverity {
+    fn add(&mut self, severity: Severity, count: u64) {
+        match severity {
+            Severity::High => self.high += count,
+            Severity::Medium => self.medium += count,
+            Severity::Low => self.low += count,
+        }
+    }
+}
+
+/// One value of a facet.
+#[derive(Debug, Serialize)]
+pub(crate) struct FacetValue {
+    value: String,
+    count: u64,
+}
+
+/// How the filtered threats spread over columns.
+#[derive(Debug, Serialize)]
+pub(crate) struct Facets {
+    severity: Vec<FacetValue>,
+    #[serde(rename = "type")]
+    event_type: Vec<FacetValue>,
+    class: Vec<FacetValue>,
+    sensor: Vec<FacetValue>,
+    origin: Vec<FacetValue>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    pub(crate) generation: u64,
+    pub(crate) total: u64,
+    pub(crate) events: u64,
+    all: Whole,
+    pub(crate) severity: PerSeverity,
+    sources: u64,
+    trails: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    histogram: Option<Vec<PerSeverity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facets: Option<Facets>,
+    threats: Vec<Row>,
+}
+
+/// Answers a request.
+pub(crate) fn page(table: &DayTable, request: &PageRequest) -> Page {
+    let filter = Filter::new(&request.expr, table);
+    let mut sums = Sums::new(table, request);
+    let mut found: Vec<u32> = Vec::new();
+    for (at, threat) in table.threats.iter().enumerate() {
+        if !threat.is_live() || !filter.matches(table, threat) {
+            continue;
+        }
+        sums.severity.add(threat.severity, 1);
+        if request.severities.contain(threat.severity) {
+            sums.take(threat);
+            found.push(at as u32);
+        }
+    }
+    let rows = ordered(table, request, found);
+    let threats = rows
+        .into_iter()
+        .filter_map(|at| table.threats.get(at as usize));
+    Page {
+        generation: table.generation,
+        total: sums.total,
+        events: sums.events,
+        all: Whole {
+            threats: table.threat_count(),
+            events: table.events,
+        },
+        severity: sums.severity,
+        sources: sums.source_count,
+        trails: sums.trail_count,
+        threats: threats.map(|threat| Row::new(table, threat)).collect(),
+        facets: sums.facets.take().map(|facets| facets.finish(&table.texts)),
+        histogram: sums.histogram.take(),
+    }
+}
+
+/// Totals of the filtered set.
+struct Sums<'a> {
+    table: &'a DayTable,
+    total: u64,
+    events: u64,
+    severity: PerSeverity,
+    sources: Bits,
+    source_count: u64,
+    trails: Bits,
+    trail_count: u64,
+    histogram: Option<Vec<PerSeverity>>,
+    facets: Option<FacetCounts>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(table: &'a DayTable, request: &PageRequest) -> Self {
+        Self {
+            table,
+            total: 0,
+            events: 0,
+            severity: PerSeverity::default(),
+            sources: Bits::new(table.addrs.len()),
+            source_count: 0,
+            trails: Bits::new(table.texts.len()),
+            trail_count: 0,
+            histogram: request.histogram.then(|| vec![PerSeverity::default(); 24]),
+            facets: request.facets.then(FacetCounts::default),
+        }
+    }
+
+    fn take(&mut self, threat: &Threat) {
+        self.total += 1;
+        self.events += threat.count;
+        let mut hours = [0; 24];
+        for atom in self.table.atoms_of(threat) {
+            for source in atom.src.iter() {
+                self.source_count += u64::from(self.sources.set(source));
+            }
+            self.trail_count += u64::from(self.trails.set(atom.key.norm));
+            if self.histogram.is_some() {
+                atom.hours.add_to(&mut hours);
+            }
+        }
+        for (slot, count) in self.histogram.iter_mut().flatten().zip(hours) {
+            slot.add(threat.severity, u64::from(count));
+        }
+        if let Some(facets) = &mut self.facets {
+            facets.take(self.table, threat);
+        }
+    }
+}
+
+#[derive(Default)]
+struct FacetCounts {
+    severity: PerSeverity,
+    kinds: HashMap<u32, u64>,
+    classes: HashMap<u32, u64>,
+    sensors: HashMap<u32, u64>,
+    origins: HashMap<&'static str, u64>,
+}
+
+impl FacetCounts {
+    fn take(&mut self, table: &DayTable, threat: &Threat) {
+        self.severity.add(threat.severity, 1);
+        if let Some(atom) = table.atoms.get(threat.head as usize) {
+            *self.kinds.entry(atom.key.kind).or_default() += 1;
+        }
+        *self.classes.entry(threat.class).or_default() += 1;
+        *self.origins.entry(threat.origin.as_str()).or_default() += 1;
+        let sensors: Set = table
+            .atoms_of(threat)
+            .flat_map(|atom| atom.sensor.iter())
+            .collect();
+        for sensor in sensors.iter() {
+            *self.sensors.entry(sensor).or_default() += 1;
+        }
+    }
+
+    fn finish(self, texts: &Dict) -> Facets {
+        let by_id = |counts: HashMap<u32, u64>| {
+            top(counts
+                .into_iter()
+                .map(|(id, count)| (texts.get(id).to_owned(), count)))
+        };
+        let PerSeverity { high, medium, low } = self.severity;
+        let severities = [("high", high), ("medium", medium), ("low", low)];
+        Facets {
+            severity: top(severities
+                .map(|(name, count)| (name.to_owned(), count))
+                .into_iter()),
+            event_type: by_id(self.kinds),
+            class: by_id(self.classes),
+            sensor: by_id(self.sensors),
+            origin: top(self
+                .origins
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count))),
+        }
+    }
+}
+
+fn top(counts: impl Iterator<Item = (String, u64)>) -> Vec<FacetValue> {
+    let mut values: Vec<FacetValue> = counts
+        .filter(|(_, count)| *count > 0)
+        .map(|(value, count)| FacetValue { value, count })
+        .collect();
+    values.sort_unstable_by(|left, right| {
+        right
+            .count
+            .cmp(&left.count)
+            .then_with(|| left.value.cmp(&right.value))
+    });
+    values.truncate(MAX_FACET);
+    values
+}
+
+/// What a row is ordered by.
+#[derive(PartialEq, PartialOrd)]
+enum Key<'a> {
+    Float(f64),
+    Number(u128),
+    Text(&'a str),
+    Owned(String),
+}
+
+fn key<'a>(table: &'a DayTable, threat: &Threat, sort: Sort) -> Key<'a> {
+    let head = table.atoms.get(threat.head as usize);
+    let head_text =
+        |pick: fn(&Atom) -> u32| Key::Text(head.map_or("", |atom| table.texts.get(pick(atom))));
+    let smallest = |pick: fn(&Atom) -> &Set, rank: &dyn Fn(u32) -> u128| {
+        let ranks = table
+            .atoms_of(threat)
+            .flat_map(|atom| pick(atom).iter())
+            .map(rank);
+        Key::Number(ranks.min().unwrap_or(u128::MAX))
+    };
+    let smallest_text = |pick: fn(&Atom) -> &Set| {
+        let texts = table
+            .atoms_of(threat)
+            .flat_map(|atom| pick(atom).iter())
+            .map(|id| table.texts.get(id));
+        Key::Text(texts.min().unwrap_or(""))
+    };
+    let micros = |at: maltrail_core::time::Timestamp| {
+        Key::Number((i128::from(at.micros()) + (1 << 64)) as u128)
+    };
+    match sort {
+        Sort::Risk => Key::Float(derive::risk(threat.base_risk, threat.count)),
+        Sort::Uid => Key::Owned(uid_text(threat.uid, threat.kind)),
+        Sort::Count => Key::Number(threat.count.into()),
+        Sort::First => micros(threat.first),
+        Sort::Last => micros(threat.last),
+        Sort::Severity => Key::Number(threat.severity as u128),
+        Sort::Src => smallest(|atom| &atom.src, &|id| address_rank(table.addrs.get(id))),
+        Sort::Dst => smallest(|atom| &atom.dst, &|id| address_rank(table.addrs.get(id))),
+        Sort::Dport => smallest(|atom| &atom.dport, &|id| {
+            table.ports.get(id).parse().unwrap_or(u128::MAX)
+        }),
+        Sort::Proto => smallest_text(|atom| &atom.proto),
+        Sort::Sensor => smallest_text(|atom| &atom.sensor),
+        Sort::Type => head_text(|atom| atom.key.kind),
+        Sort::Trail => head_text(|atom| atom.key.trail),
+        Sort::Info => head_text(|atom| atom.key.info),
+    }
+}
+
+/// The asked-for stretch of `found` in order. Only that much is sorted.
+fn ordered(table: &DayTable, request: &PageRequest, found: Vec<u32>) -> Vec<u32> {
+    let end = request.offset.saturating_add(request.limit);
+    if request.offset >= found.len() || request.limit == 0 {
+        return Vec::new();
+    }
+    let mut keyed: Vec<(Key<'_>, u64, u64, u32)> = found
+        .into_iter()
+        .filter_map(|at| {
+            let threat = table.threats.get(at as usize)?;
+            Some((
+                key(table, threat, request.sort),
+                threat.count,
+                threat.id,
+                at,
+            ))
+        })
+        .collect();
+    let compare = |left: &(Key<'_>, u64, u64, u32), right: &(Key<'_>, u64, u64, u32)| {
+        let by_key = left.0.partial_cmp(&right.0).unwrap_or(Ordering::Equal);
+        let by_key = if request.descending {
+            by_key.reverse()
+        } else {
+            by_key
+        };
+        by_key
+            .then_with(|| right.1.cmp(&left.1))
+            .then_with(|| left.2.cmp(&right.2))
+    };
+    if end < keyed.len() {
+        keyed.select_nth_unstable_by(end, compare);
+        keyed.truncate(end);
+    }
+    keyed.sort_unstable_by(compare);
+    keyed
+        .into_iter()
+        .skip(request.offset)
+        .map(|(_, _, _, at)| at)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::parse::parse;
+    use crate::store::table::{FloodRule, tests::event};
+    use serde_json::{Value, json};
+
+    fn request(query: &str) -> PageRequest {
+        PageRequest {
+            expr: parse(query).unwrap(),
+            severities: Severities::ALL,
+            sort: Sort::Risk,
+            descending: true,
+            limit: 50,
+            offset: 0,
+            facets: true,
+            histogram: true,
+        }
+    }
+
+    fn table() -> DayTable {
+        let mut table = DayTable::new(FloodRule::Own);
+        for n in 0..120_i64 {
+            let src = format!("10.0.0.{}", n % 40);
+            table
+                .add(&event(n * 600, &src, "a.example", "lumma (malware)"))
+                .unwrap();
+            table
+                .add(&event(n * 600, &src, "b.example", "mass scanner"))
+                .unwrap();
+        }
+        table
+    }
+
+    fn ask(table: &DayTable, request: &PageRequest) -> Value {
+        serde_json::to_value(page(table, request)).unwrap()
+    }
+
+    #[test]
+    fn totals_are_those_of_the_filtered_set() {
+        let table = table();
+        let mut high = request("");
+        high.severities = Severities::parse("high").unwrap();
+        let answer = ask(&table, &high);
+        assert_eq!(
+            (&answer["total"], &answer["events"]),
+            (&json!(40), &json!(120))
+        );
+        assert_eq!(answer["all"], json!({"threats": 80, "events": 240}));
+        assert_eq!(
+            answer["severity"],
+            json!({"high": 40, "medium": 0, "low": 40}),
+            "without sev"
+        );
+        assert_eq!(
+            (&answer["sources"], &answer["trails"]),
+            (&json!(40), &json!(1))
+        );
+        let hours: u64 = answer["histogram"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|h| h["high"].as_u64().unwrap())
+            .sum();
+        assert_eq!(
+            (hours, answer["histogram"].as_array().unwrap().len()),
+            (120, 24)
+        );
+        assert_eq!(
+            answer["facets"]["class"],
+            json!([{"value": "malware", "count": 40}])
+        );
+        assert_eq!(
+            answer["facets"]["sensor"],
+            json!([{"value": "s1", "count": 40}])
+        );
+    }
+
+    #[test]
+    fn pages_together_are_the_whole_in_order() {
+        let table = table();
+        for sort in [
+            "risk", "uid", "count", "first", "last", "src", "dst", "dport", "proto", "type",
+            "trail", "info", "sensor", "severity",
+        ] {
+            for descending in [false, true] {
+                let mut whole = request("");
+                (whole.sort, whole.descending, whole.limit) =
+                    (Sort::named(sort).unwrap(), descending, 500);
+                let all: Vec<String> = page(&table, &whole)
+                    .threats
+                    .into_iter()
+                    .map(|row| row.id)
+                    .collect();
+                let mut joined = Vec::new();
+                for offset in (0..90).step_by(30) {
+                    let mut part = whole.clone();
+                    (part.limit, part.offset) = (30, offset);
+                    joined.extend(page(&table, &part).threats.into_iter().map(|row| row.id));
+                }
+                assert_eq!((all.len(), &all), (80, &joined), "{sort}");
+            }
+        }
+        let mut by_src = request("trail:a.example");
+        (by_src.sort, by_src.descending) = (Sort::Src, false);
+        let rows = ask(&table, &by_src);
+        let third = &rows["threats"][2]["src"];
+        assert_eq!(
+            third,
+            &json!({"values": ["10.0.0.2"], "total": 1}),
+            "by number, not by text"
+        );
+    }
+
+    #[test]
+    fn a_long_set_is_cut_but_counted() {
+        let mut table = DayTable::new(FloodRule::Own);
+        for n in 0..300 {
+            let port = (1000 + n).to_string();
+            let fields = crate::store::table::Fields {
+                dport: &port,
+                ..event(n, "10.0.0.1", "x.example", "i")
+            };
+            table.add(&fields).unwrap();
+        }
+        let ports = &ask(&table, &request(""))["threats"][0]["dport"];
+        assert_eq!(
+            (&ports["total"], ports["values"].as_array().map(Vec::len)),
+            (&json!(300), Some(100))
+        );
+    }
+}

@@ -1,0 +1,540 @@
+//! The one thread that reads day files and writes index files.
+//!
+//! Order of work: days that a query waits for, days that have grown, then one step of the backlog
+//! (days never indexed, newest first). A step is one chunk of whole lines: parse, apply in memory,
+//! commit with the new offset. When a commit fails (disk full), memory stays ahead of the file, its
+//! rows wait and are committed with the next ones; beyond [`MAX_WAITING`] rows reading pauses. A file
+//! that shrank or was replaced, a damaged index or one of another version is rebuilt from the day
+//! file. A day under constant writing gets [`FAIR_STEPS`] steps, then others have their turn.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use maltrail_core::event::line::split_columns;
+use maltrail_core::event::{EventId, Kind};
+use maltrail_core::limits::EVENT_COLUMNS;
+use maltrail_core::time::{Day, Timestamp, Zone};
+
+use super::counters::IndexCounters;
+use super::sql::{self, DayDb, EventRow, IndexError, Progress};
+use super::table::Fields;
+use super::{Hot, Store, dayfile, lock};
+
+/// How often files of other writers are looked at.
+const POLL: Duration = Duration::from_millis(300);
+/// How often the whole folder is looked at.
+const SCAN: Duration = Duration::from_secs(10);
+/// Steps of a growing day before others have their turn.
+const FAIR_STEPS: usize = 4;
+/// Rows that wait for a commit that fails, about 60 bytes each.
+const MAX_WAITING: usize = 500_000;
+/// Pause of a day after a failed commit.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The writer's side of a hot day.
+struct Writer {
+    db: DayDb,
+    hot: Arc<Hot>,
+    /// How far memory has come; the file is there too unless rows wait.
+    progress: Progress,
+    inode: Option<u64>,
+    rows: Vec<EventRow>,
+    atoms: HashSet<u32>,
+}
+
+impl Writer {
+    /// Whether memory is ahead of the file.
+    fn waits(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Stores what waits. On failure it goes on waiting.
+    fn commit(&mut self, counters: &IndexCounters) -> Result<(), IndexError> {
+        let atoms: Vec<u32> = self.atoms.iter().copied().collect();
+        self.db
+            .commit(&self.hot.table(), &atoms, &self.rows, self.progress)?;
+        self.rows.clear();
+        self.atoms.clear();
+        counters.commits.add(1);
+        Ok(())
+    }
+}
+
+pub(crate) struct Indexer {
+    store: Store,
+    writers: HashMap<Day, Writer>,
+    backlog: Vec<Day>,
+    paused: HashMap<Day, Instant>,
+    chunk: Vec<u8>,
+}
+
+enum Step {
+    More,
+    Done,
+    Failed,
+}
+
+impl Indexer {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            writers: HashMap::new(),
+            backlog: Vec::new(),
+            paused: HashMap::new(),
+            chunk: Vec::new(),
+        }
+    }
+
+    /// Works until the store stops.
+    pub(crate) fn run(mut self) {
+        let mut next_scan = Instant::now();
+        while !self.store.stopping() {
+            if Instant::now() >= next_scan {
+                self.scan();
+                next_scan = Instant::now() + SCAN;
+            }
+            let (wanted, growing) = self.wishes();
+            for day in wanted {
+                self.finish(day);
+            }
+            let mut busy = false;
+            for day in growing {
+                busy |= self.advance(day);
+            }
+            if busy {
+                continue;
+            }
+            if let Some(&day) = self.backlog.last() {
+                if !matches!(self.step(day), Step::More) {
+                    self.backlog.pop();
+                    self.store
+                        .index()
+                        .backlog_days
+                        .set(self.backlog.len() as u64);
+                    self.forget_unless_wanted(day);
+                }
+                continue;
+            }
+            let wishes = lock(&self.store.0.wishes);
+            if wishes.grown.is_empty() && wishes.wanted.is_empty() {
+                drop(self.store.0.wake.wait_timeout(wishes, POLL));
+            }
+        }
+    }
+
+    /// Reads a day to its end.
+    pub(crate) fn finish(&mut self, day: Day) {
+        while !self.store.stopping() && matches!(self.step(day), Step::More) {}
+    }
+
+    /// Takes a few steps; tells whether there is more.
+    fn advance(&mut self, day: Day) -> bool {
+        (0..FAIR_STEPS).all(|_| !self.store.stopping() && matches!(self.step(day), Step::More))
+    }
+
+    /// Days that queries wait for, and days that have grown, with today and yesterday always among
+    /// them.
+    fn wishes(&self) -> (Vec<Day>, HashSet<Day>) {
+        let today = self.store.today();
+        let mut wishes = lock(&self.store.0.wishes);
+        let wanted = wishes.wanted.drain().collect();
+        let mut growing: HashSet<Day> = wishes.grown.drain().collect();
+        drop(wishes);
+        growing.extend([today, today.plus(-1)]);
+        growing.extend(self.paused.keys());
+        (wanted, growing)
+    }
+
+    /// Looks for day files that the index has not read to the end.
+    fn scan(&mut self) {
+        let Ok(days) = dayfile::list(self.store.log_dir()) else {
+            return;
+        };
+        self.backlog.clear();
+        for (day, size) in days.into_iter().rev() {
+            let read = match self.writers.get(&day) {
+                Some(writer) => Some(writer.progress.offset),
+                None if sql::path(self.store.index_dir(), day).exists() => {
+                    let reader = sql::DayReader::open(self.store.index_dir(), day);
+                    reader
+                        .and_then(|reader| reader.totals())
+                        .ok()
+                        .map(|(_, offset)| offset)
+                }
+                None => None,
+            };
+            // An unfinished last line keeps a file longer than its offset; a step costs little then.
+            if size > 0 && read != Some(size) {
+                self.backlog.push(day);
+            }
+        }
+        self.store
+            .index()
+            .backlog_days
+            .set(self.backlog.len() as u64);
+    }
+
+    /// A day of the backlog need not stay in memory.
+    fn forget_unless_wanted(&mut self, day: Day) {
+        let unused = self
+            .store
+            .hot(day)
+            .is_some_and(|hot| hot.used.load(Ordering::Relaxed) == 0);
+        if unused && day.days_since(self.store.today()).abs() > 1 {
+            self.drop_day(day);
+        }
+    }
+
+    fn step(&mut self, day: Day) -> Step {
+        if self
+            .paused
+            .get(&day)
+            .is_some_and(|until| Instant::now() < *until)
+        {
+            return Step::Failed;
+        }
+        self.paused.remove(&day);
+        match self.try_step(day) {
+            Ok(step) => step,
+            Err(error) => {
+                self.store.index().errors.add(1);
+                tracing::error!(%day, %error, "index: cannot follow the day file; trying again");
+                if error.is_damage() {
+                    self.rebuild(day);
+                }
+                self.paused.insert(day, Instant::now() + RETRY);
+                Step::Failed
+            }
+        }
+    }
+
+    fn try_step(&mut self, day: Day) -> Result<Step, IndexError> {
+        let Ok(file) = File::open(dayfile::path(self.store.log_dir(), day)) else {
+            return Ok(Step::Done);
+        };
+        let (size, inode) = file
+            .metadata()
+            .map_or((0, 0), |meta| (meta.len(), meta.ino()));
+        self.load(day)?;
+        let replaced = self.writers.get(&day).is_some_and(|writer| {
+            size < writer.progress.offset
+                || writer.inode.is_some_and(|known| known != inode)
+                || (writer.inode.is_none()
+                    && writer.progress.offset > 0
+                    && first_line_id(&file) != Some(writer.progress.head))
+        });
+        if replaced {
+            tracing::warn!(%day, "index: the day file was replaced or cut; building its index anew");
+            self.rebuild(day);
+            self.load(day)?;
+        }
+        let Some(writer) = self.writers.get_mut(&day) else {
+            return Ok(Step::Failed);
+        };
+        writer.inode = Some(inode);
+        if writer.rows.len() >= MAX_WAITING {
+            writer.commit(self.store.index())?;
+        }
+        if dayfile::read_chunk(&file, writer.progress.offset, &mut self.chunk).is_err() {
+            return Ok(Step::Failed);
+        }
+        if self.chunk.is_empty() {
+            if !writer.hot.ready.swap(true, Ordering::AcqRel) {
+                self.store.0.ready.notify_all();
+            }
+            if writer.waits() {
+                writer.commit(self.store.index())?;
+            }
+            return Ok(Step::Done);
+        }
+        apply(writer, &self.store, &self.chunk);
+        let committed = writer.commit(self.store.index());
+        self.store.0.changes.send_modify(|count| *count += 1);
+        self.evict(day);
+        committed.map(|()| Step::More)
+    }
+
+    fn load(&mut self, day: Day) -> Result<(), IndexError> {
+        if self.writers.contains_key(&day) {
+            return Ok(());
+        }
+        let index_dir = self.store.index_dir().to_owned();
+        let (db, loaded) = match DayDb::open(&index_dir, day) {
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%day, %error, "index: the file is damaged or of another version; building it anew");
+                self.store.index().rebuilds.add(1);
+                sql::remove(&index_dir, day);
+                DayDb::open(&index_dir, day)?
+            }
+            result => result?,
+        };
+        let hot = Arc::new(Hot::new(day, loaded.table, loaded.ids));
+        lock(&self.store.0.hot).insert(day, Arc::clone(&hot));
+        self.writers.insert(
+            day,
+            Writer {
+                db,
+                hot,
+                progress: loaded.progress,
+                inode: None,
+                rows: Vec::new(),
+                atoms: HashSet::new(),
+            },
+        );
+        self.evict(day);
+        Ok(())
+    }
+
+    fn rebuild(&mut self, day: Day) {
+        self.drop_day(day);
+        self.store.index().rebuilds.add(1);
+        sql::remove(self.store.index_dir(), day);
+    }
+
+    fn drop_day(&mut self, day: Day) {
+        self.writers.remove(&day);
+        lock(&self.store.0.hot).remove(&day);
+    }
+
+    /// Keeps memory within its bound: the least recently used day goes, never today or `busy`.
+    fn evict(&mut self, busy: Day) {
+        let today = self.store.today();
+        loop {
+            let days: Vec<Arc<Hot>> = lock(&self.store.0.hot).values().cloned().collect();
+            let bytes: usize = days.iter().map(|hot| hot.bytes()).sum();
+            self.store.index().hot_days.set(days.len() as u64);
+            self.store.index().hot_bytes.set(bytes as u64);
+            let oldest = days
+                .iter()
+                .filter(|hot| hot.day != today && hot.day != busy)
+                .min_by_key(|hot| hot.used.load(Ordering::Relaxed));
+            match oldest {
+                Some(hot) if bytes > self.store.0.hot_bytes => {
+                    self.store.index().evictions.add(1);
+                    self.drop_day(hot.day);
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// A line of a chunk that is an event.
+struct ParsedLine<'a> {
+    columns: [Cow<'a, str>; EVENT_COLUMNS],
+    id: EventId,
+    time: Timestamp,
+    hour: u8,
+    offset: u64,
+    len: u32,
+}
+
+fn parse_line<'a>(line: &'a [u8], offset: u64, zone: &Zone) -> Option<ParsedLine<'a>> {
+    let text = std::str::from_utf8(line).ok()?;
+    let columns = split_columns(text.strip_suffix('\r').unwrap_or(text)).ok()?;
+    let time = zone.parse_log_time(columns.first()?)?;
+    Kind::parse(columns.get(7)?)?;
+    let hour = columns.first()?.get(11..13)?.parse().ok()?;
+    Some(ParsedLine {
+        columns,
+        id: EventId::of_line(text),
+        time,
+        hour,
+        offset,
+        len: line.len() as u32,
+    })
+}
+
+fn first_line_id(file: &File) -> Option<u64> {
+    let mut chunk = Vec::new();
+    dayfile::read_chunk(file, 0, &mut chunk).ok()?;
+    head_of(&chunk)
+}
+
+fn head_of(chunk: &[u8]) -> Option<u64> {
+    let line = chunk.split(|&byte| byte == b'\n').next()?;
+    Some(EventId::of_line(&String::from_utf8_lossy(line)).0)
+}
+
+/// Counts a chunk in memory; its rows wait for the commit.
+fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
+    let mut progress = writer.progress;
+    if progress.offset == 0 {
+        progress.head = head_of(chunk).unwrap_or_default();
+    }
+    let mut lines = Vec::with_capacity(chunk.len() / 100);
+    let mut bad = 0;
+    for line in chunk.split_inclusive(|&byte| byte == b'\n') {
+        let body = line.strip_suffix(b"\n").unwrap_or(line);
+        match parse_line(body, progress.offset, store.zone()) {
+            Some(parsed) => lines.push(parsed),
+            None => bad += 1,
+        }
+        progress.offset += line.len() as u64;
+    }
+    progress.bad_lines += bad;
+    let waiting = writer.rows.len();
+    {
+        let mut ids = writer.hot.ids();
+        let mut table = writer.hot.table_mut();
+        table.generation += 1;
+        for line in &lines {
+            if !ids.index(line.id) {
+                progress.duplicates += 1;
+                continue;
+            }
+            let [
+                _,
+                sensor,
+                src,
+                sport,
+                dst,
+                dport,
+                proto,
+                kind,
+                trail,
+                info,
+                reference,
+            ] = &line.columns;
+            let fields = Fields {
+                time: line.time,
+                hour: line.hour,
+                sensor,
+                src,
+                sport,
+                dst,
+                dport,
+                proto,
+                kind,
+                trail,
+                info,
+                reference,
+            };
+            match table.add(&fields) {
+                Ok(added) => {
+                    writer.atoms.insert(added.atom);
+                    writer.rows.push(EventRow {
+                        eid: line.id.0,
+                        time: line.time,
+                        hour: line.hour,
+                        atom: added.atom,
+                        rest: added.rest,
+                        offset: line.offset,
+                        len: line.len,
+                    });
+                }
+                Err(_) => progress.overflow += 1,
+            }
+        }
+    }
+    let counters = store.index();
+    counters.events.add((writer.rows.len() - waiting) as u64);
+    counters.bad_lines.add(bad);
+    counters
+        .duplicates
+        .add(progress.duplicates - writer.progress.duplicates);
+    counters
+        .overflow
+        .add(progress.overflow - writer.progress.overflow);
+    writer.progress = progress;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn append(store: &Store, day: Day, from: usize, count: usize) {
+        let path = dayfile::path(store.log_dir(), day);
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
+        let mut text = String::new();
+        for n in from..from + count {
+            text += &format!(
+                "\"{day} 10:00:00.{n:06}\" s1 10.0.{}.{} 1 8.8.8.8 53 UDP DNS x{n}.example i (static)\n",
+                n / 250 % 250,
+                n % 250
+            );
+        }
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn events(store: &Store, day: Day) -> u64 {
+        store.hot(day).map_or(0, |hot| hot.table().events)
+    }
+
+    #[test]
+    fn a_full_disk_stops_neither_answers_nor_is_anything_counted_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let day: Day = "2026-11-19".parse().unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        append(&store, day, 0, 100);
+        indexer.finish(day);
+        indexer.writers[&day].db.limit_pages(Some(1));
+        append(&store, day, 100, 5000);
+        indexer.finish(day);
+        assert_eq!((events(&store, day), store.index().errors.get()), (5100, 1));
+        assert!(indexer.writers[&day].waits());
+        append(&store, day, 5100, 100);
+        indexer.paused.clear();
+        indexer.finish(day);
+        assert_eq!((events(&store, day), store.index().errors.get()), (5200, 2));
+        indexer.writers[&day].db.limit_pages(None);
+        indexer.paused.clear();
+        indexer.finish(day);
+        assert!(!indexer.writers[&day].waits());
+        drop(indexer);
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        Indexer::new(store.clone()).finish(day);
+        assert_eq!(
+            (events(&store, day), store.index().events.get()),
+            (5200, 0),
+            "nothing is read again"
+        );
+        assert_eq!(store.index().rebuilds.get(), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_least_recently_used_day_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let first: Day = "2026-01-01".parse().unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        append(&store, first, 0, 3000);
+        Indexer::new(store.clone()).finish(first);
+        let limit = store.index().hot_bytes.get() * 7 / 2;
+        let store = Store::open(dir.path(), Zone::UTC, limit as usize).unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        for n in 0..6 {
+            if n > 0 {
+                append(&store, first.plus(n), 0, 3000);
+            }
+            indexer.finish(first.plus(n));
+            if let Some(hot) = store.hot(first) {
+                hot.used.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        assert!(
+            store.index().hot_bytes.get() <= limit,
+            "{}",
+            store.index().hot_bytes.get()
+        );
+        assert!(store.index().evictions.get() > 0);
+        assert!(store.hot(first).is_some(), "the one that was used stays");
+        assert_eq!(events(&store, first.plus(5)), 3000, "the one at work stays");
+        indexer.finish(first.plus(1));
+        assert_eq!(
+            events(&store, first.plus(1)),
+            3000,
+            "an evicted day comes back whole"
+        );
+    }
+}
