@@ -14,25 +14,25 @@ pub(super) const WORKSTATIONS: u64 = 14;
 
 /// Sites that are visited, with an address each.
 const SITES: &[(&str, &str)] = &[
-    ("www.pinewood-news.example", "203.0.113.10"),
-    ("static.pinewood-news.example", "203.0.113.11"),
-    ("mail.office-suite.example", "203.0.113.20"),
-    ("calendar.office-suite.example", "203.0.113.21"),
-    ("files.office-suite.example", "203.0.113.22"),
-    ("meet.video-call.example", "203.0.113.31"),
-    ("crm.harbour-trade.example", "203.0.113.44"),
+    ("www.pinewood-news.example.net", "203.0.113.10"),
+    ("static.pinewood-news.example.net", "203.0.113.11"),
+    ("mail.office-suite.example.net", "203.0.113.20"),
+    ("calendar.office-suite.example.net", "203.0.113.21"),
+    ("files.office-suite.example.net", "203.0.113.22"),
+    ("meet.video-call.example.net", "203.0.113.31"),
+    ("crm.harbour-trade.example.net", "203.0.113.44"),
     ("www.example.com", "203.0.113.50"),
     ("img.example.net", "203.0.113.51"),
-    ("www.rail-timetable.example", "192.0.2.61"),
-    ("weather.city-portal.example", "192.0.2.62"),
-    ("bank.savings-house.example", "192.0.2.70"),
-    ("wiki.parts-catalogue.example", "198.51.100.110"),
-    ("shop.parts-catalogue.example", "198.51.100.111"),
+    ("www.rail-timetable.example.net", "192.0.2.61"),
+    ("weather.city-portal.example.net", "192.0.2.62"),
+    ("bank.savings-house.example.net", "192.0.2.70"),
+    ("wiki.parts-catalogue.example.net", "198.51.100.110"),
+    ("shop.parts-catalogue.example.net", "198.51.100.111"),
     ("www.wikipedia.org", "198.51.100.120"),
     ("fonts.gstatic.com", "198.51.100.121"),
     ("update.microsoft.com", "198.51.100.122"),
     ("deb.debian.org", "198.51.100.123"),
-    ("www.lunch-menu.example", "2001:db8:40::80"),
+    ("www.lunch-menu.example.net", "2001:db8:40::80"),
     ("docs.example.org", "2001:db8:40::90"),
 ];
 
@@ -86,7 +86,7 @@ fn plain_web(story: &mut Story) {
         let client = workstation(visit * 5 % WORKSTATIONS);
         let (host, server, path) = if visit % 2 == 0 {
             (
-                "intranet.office.example",
+                "intranet.office.example.net",
                 Host::local("10.20.0.80"),
                 "/news/today",
             )

@@ -52,50 +52,50 @@ fn browsed_names(story: &mut Story) {
         (
             4.2,
             2,
-            "cdn.lumen-static.example",
-            "cdn.lumen-static.example",
+            "cdn.lumen-static.example.net",
+            "cdn.lumen-static.example.net",
             STEALER,
         ),
         (
             5.1,
             2,
-            "eu.update-check.example",
-            "(eu).update-check.example",
+            "eu.update-check.example.net",
+            "(eu).update-check.example.net",
             STEALER,
         ),
         (
             8.3,
             5,
-            "landing.ek-gate.example",
-            "landing.ek-gate.example",
+            "landing.ek-gate.example.net",
+            "landing.ek-gate.example.net",
             EXPLOIT_KIT,
         ),
         (
             8.1,
             5,
-            "track.ads-rotator.example",
-            "(track).ads-rotator.example",
+            "track.ads-rotator.example.net",
+            "(track).ads-rotator.example.net",
             EXPLOIT_KIT,
         ),
         (
             12.4,
             7,
-            "secure.invoice-view.example",
-            "(secure).invoice-view.example",
+            "secure.invoice-view.example.net",
+            "(secure).invoice-view.example.net",
             PHISHING,
         ),
         (
             13.2,
             7,
-            "login-verify.example",
-            "login-verify.example",
+            "login-verify.example.net",
+            "login-verify.example.net",
             PHISHING,
         ),
         (
             21.5,
             9,
-            "www.parcel-tracking.example",
-            "(www).parcel-tracking.example",
+            "www.parcel-tracking.example.net",
+            "(www).parcel-tracking.example.net",
             PHISHING,
         ),
         (26.3, 0, "icanhazip.com", "icanhazip.com", IP_INFO),
@@ -131,8 +131,8 @@ fn browsed_names(story: &mut Story) {
         (
             71.2,
             3,
-            "panel.quiet-rat.example",
-            "panel.quiet-rat.example",
+            "panel.quiet-rat.example.net",
+            "panel.quiet-rat.example.net",
             RAT,
         ),
     ] {
@@ -201,17 +201,17 @@ fn other_questions(story: &mut Story) {
         (
             64.4,
             workstation(1),
-            "4d61783a31.s1.t1.dns-drop.example",
+            "4d61783a31.s1.t1.dns-drop.example.net",
             Qtype::Txt,
-            "(4d61783a31.s1).t1.dns-drop.example",
+            "(4d61783a31.s1).t1.dns-drop.example.net",
             TUNNEL,
         ),
         (
             65.2,
             workstation(1),
-            "2f6574632f.s2.t1.dns-drop.example",
+            "2f6574632f.s2.t1.dns-drop.example.net",
             Qtype::Txt,
-            "(2f6574632f.s2).t1.dns-drop.example",
+            "(2f6574632f.s2).t1.dns-drop.example.net",
             TUNNEL,
         ),
         (
@@ -225,9 +225,9 @@ fn other_questions(story: &mut Story) {
         (
             76.1,
             workstation(4),
-            "mx1.invoice-view.example",
+            "mx1.invoice-view.example.net",
             Qtype::Mx,
-            "(mx1).invoice-view.example",
+            "(mx1).invoice-view.example.net",
             PHISHING,
         ),
     ] {
@@ -245,9 +245,9 @@ fn other_questions(story: &mut Story) {
         &[address("203.0.113.231")],
     );
     // An IPv6-only host is never seen to ask for an IPv4 address.
-    story.plant("DNS", "(relay).key-exchange.example", RANSOMWARE);
+    story.plant("DNS", "(relay).key-exchange.example.net", RANSOMWARE);
     let (client, resolver) = (workstation_v6(9), Host::local("fd00:20::53"));
-    let name = "relay.key-exchange.example";
+    let name = "relay.key-exchange.example.net";
     story.asks_at(
         55.3,
         client,
@@ -295,12 +295,12 @@ fn remote_control(story: &mut Story) {
 }
 
 fn ransomware(story: &mut Story) {
-    story.plant("DNS", "pay-portal.example", RANSOMWARE);
+    story.plant("DNS", "pay-portal.example.net", RANSOMWARE);
     let place = address("198.51.100.77");
-    story.looks_up(56.2, workstation(9), "pay-portal.example", place);
+    story.looks_up(56.2, workstation(9), "pay-portal.example.net", place);
     story.plant("IP", "198.51.100.77", RANSOMWARE);
     let server = Host::remote("198.51.100.77");
-    story.visits(56.6, workstation(9), server, "pay-portal.example", 2);
+    story.visits(56.6, workstation(9), server, "pay-portal.example.net", 2);
     // Another host asks for ECN: SYN, ECE and CWR.
     let client = workstation(10).port(story.port());
     story.frame(59.4, packet::syn_ecn(client, server.port(443)));
@@ -309,11 +309,11 @@ fn ransomware(story: &mut Story) {
 /// Two cameras load a program, join a mesh and reach for their controller.
 fn cameras_taken_over(story: &mut Story) {
     let controller = Host::remote("203.0.113.198");
-    story.plant("DNS", "bins.iot-loader.example", BOTNET);
+    story.plant("DNS", "bins.iot-loader.example.net", BOTNET);
     story.asks(
         18.2,
         camera(1),
-        "bins.iot-loader.example",
+        "bins.iot-loader.example.net",
         Qtype::A,
         &[controller.ip()],
     );
@@ -323,10 +323,10 @@ fn cameras_taken_over(story: &mut Story) {
         refused(story, at, client, controller.port(23));
     }
     story.frame(41.0, packet::echo(camera(3), controller, 1));
-    story.plant("DNS", "node07.mesh-bot.example", BOTNET);
-    story.asks(19.4, camera(1), "node07.mesh-bot.example", Qtype::A, &[]);
-    story.plant("DNS", "(a1).node42.mesh-bot.example", BOTNET);
-    story.asks(42.2, camera(3), "a1.node42.mesh-bot.example", Qtype::A, &[]);
+    story.plant("DNS", "node07.mesh-bot.example.net", BOTNET);
+    story.asks(19.4, camera(1), "node07.mesh-bot.example.net", Qtype::A, &[]);
+    story.plant("DNS", "(a1).node42.mesh-bot.example.net", BOTNET);
+    story.asks(42.2, camera(3), "a1.node42.mesh-bot.example.net", Qtype::A, &[]);
 }
 
 /// From outside against the web and mail server.
