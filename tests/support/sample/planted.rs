@@ -324,9 +324,21 @@ fn cameras_taken_over(story: &mut Story) {
     }
     story.frame(41.0, packet::echo(camera(3), controller, 1));
     story.plant("DNS", "node07.mesh-bot.example.net", BOTNET);
-    story.asks(19.4, camera(1), "node07.mesh-bot.example.net", Qtype::A, &[]);
+    story.asks(
+        19.4,
+        camera(1),
+        "node07.mesh-bot.example.net",
+        Qtype::A,
+        &[],
+    );
     story.plant("DNS", "(a1).node42.mesh-bot.example.net", BOTNET);
-    story.asks(42.2, camera(3), "a1.node42.mesh-bot.example.net", Qtype::A, &[]);
+    story.asks(
+        42.2,
+        camera(3),
+        "a1.node42.mesh-bot.example.net",
+        Qtype::A,
+        &[],
+    );
 }
 
 /// From outside against the web and mail server.
