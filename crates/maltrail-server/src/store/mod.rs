@@ -41,6 +41,8 @@ use table::{DayTable, FloodRule};
 pub(crate) const HOT_BYTES: usize = 768 << 20;
 /// Restricted users' tables of one day; beyond it all of that day are dropped and built anew.
 const MAX_SCOPES: usize = 8;
+/// Priority of the indexer below that of the intake (0).
+const INDEXER_NICE: i32 = 5;
 /// How long a query waits for a day that is not in memory yet. Then it gets what there is.
 const LOAD_WAIT: Duration = Duration::from_secs(10);
 
@@ -197,7 +199,11 @@ impl Store {
         let store = self.clone();
         std::thread::Builder::new()
             .name("indexer".into())
-            .spawn(move || indexer::Indexer::new(store).run())
+            .spawn(move || {
+                // On Linux this means the calling thread: storing comes before indexing.
+                let _ = rustix::process::setpriority_process(None, INDEXER_NICE);
+                indexer::Indexer::new(store).run();
+            })
     }
 
     /// Asks the indexer to end.
