@@ -272,9 +272,25 @@ impl Store {
         }
     }
 
-    /// Runs `ask` over the day's table as `scope` may see it, and hands it the day.
+    /// The day as far as it is in memory; does not wait. [`Store::day`] loads it.
+    pub(crate) fn present(&self, day: Day) -> Arc<Hot> {
+        let hot = self.hot(day).unwrap_or_else(|| {
+            Arc::new(Hot::new(
+                day,
+                DayTable::new(FloodRule::Own),
+                DayIds::default(),
+            ))
+        });
+        hot.used.store(
+            self.0.clock.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        hot
+    }
+
+    /// Runs `ask` over the table of a day that is in memory, as `scope` may see it.
     pub(crate) fn query<T>(&self, day: Day, scope: &Scope, ask: impl FnOnce(&DayTable) -> T) -> T {
-        let hot = self.day(day);
+        let hot = self.present(day);
         if scope.is_everything() {
             return ask(&hot.table());
         }
@@ -309,6 +325,7 @@ impl Store {
             let events = if scope.is_everything() {
                 self.event_count(day, size)
             } else {
+                self.day(day);
                 self.query(day, scope, |table| table.events)
             };
             days.push((day, events));
