@@ -11,17 +11,41 @@ use crate::limits::NAME_BYTES;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostName<'a>(&'a str);
 
+const LABEL: u8 = 0;
+const INNER: u8 = 1;
+const OTHER: u8 = 2;
+
+/// What a byte may be: part of any label, only of what stands before the last one, or of no name.
+#[inline]
+const fn class(byte: u8) -> u8 {
+    const CLASSES: [u8; 256] = {
+        let mut classes = [OTHER; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            classes[byte] = match byte as u8 {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' => LABEL,
+                b'.' | b'_' => INNER,
+                _ => OTHER,
+            };
+            byte += 1;
+        }
+        classes
+    };
+    CLASSES[byte as usize]
+}
+
 impl<'a> HostName<'a> {
     /// The name in `text` when it is valid and already lower-case.
     pub fn new(text: &'a str) -> Option<Self> {
-        let (head, last) = text.rsplit_once('.')?;
-        let valid = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        let inner = |byte: u8| valid(byte) || matches!(byte, b'.' | b'_');
+        let bytes = text.as_bytes();
+        let all = bytes.iter().fold(0, |all, &byte| all | class(byte));
+        let dot = bytes.iter().rposition(|&byte| byte == b'.')?;
+        let last = bytes.get(dot + 1..)?;
         (text.len() <= NAME_BYTES
-            && !head.is_empty()
+            && all & OTHER == 0
+            && dot != 0
             && !last.is_empty()
-            && head.bytes().all(inner)
-            && last.bytes().all(valid))
+            && last.iter().all(|&byte| class(byte) == LABEL))
         .then_some(Self(text))
     }
 

@@ -1,1 +1,176 @@
-fn main() {}
+//! Time per packet of the whole engine over a set of 200,000 names and 60,000 addresses.
+//!
+//! Each run walks a ring of prepared frames; times are per frame.
+
+#[path = "../tests/it/net.rs"]
+mod net;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use maltrail_core::event::Event;
+use maltrail_engine::Engine;
+use maltrail_wire::LinkType;
+use net::{A, Setup, ask, at, ping, syn};
+
+/// Frames per run; unique names must outnumber what any cache holds.
+const FRAMES: usize = 1 << 16;
+
+fn main() {
+    divan::main();
+}
+
+/// A stream of numbers that look random (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> usize {
+        usize::try_from(self.next() % bound).unwrap_or_default()
+    }
+
+    fn word(&mut self, syllables: usize) -> String {
+        const ON: [&str; 8] = ["b", "d", "k", "l", "m", "st", "tr", "v"];
+        const NUCLEUS: [&str; 8] = ["a", "e", "i", "o", "u", "ai", "ea", "io"];
+        (0..syllables)
+            .flat_map(|_| [ON[self.below(8)], NUCLEUS[self.below(8)]])
+            .collect()
+    }
+
+    fn name(&mut self, syllables: usize) -> String {
+        const TLD: [&str; 8] = ["com", "net", "org", "de", "fr", "io", "co.uk", "info"];
+        format!("{}.{}", self.word(syllables), TLD[self.below(8)])
+    }
+
+    /// An address outside the listed ones, which start with 5.
+    fn host(&mut self) -> String {
+        let [_, a, b, c, ..] = self.next().to_be_bytes();
+        format!("{}.{a}.{b}.{c}", 20 + self.below(80))
+    }
+
+    fn client(&mut self) -> String {
+        format!(
+            "10.0.{}.{}:{}",
+            self.below(4),
+            1 + self.below(250),
+            1024 + self.below(60_000)
+        )
+    }
+}
+
+fn trails() -> String {
+    let mut numbers = Numbers(1);
+    let mut rows = String::new();
+    for _ in 0..200_000 {
+        rows += &format!("{},lumma (malware),(static)\n", numbers.name(7));
+    }
+    for _ in 0..50_000 {
+        let [a, b, c, ..] = numbers.next().to_be_bytes();
+        rows += &format!("5.{a}.{b}.{c},known attacker,feed\n");
+        if a < 50 {
+            rows += &format!("5.{a}.{b}.{c}:8443,c2 (malware),(static)\n");
+        }
+    }
+    rows
+}
+
+/// Rows like the expressions that ship.
+const EXPRESSIONS: &str = "\\b(atz|mtx)[0-9a-z]+\\.(world|xyz),x,(static)\n\
+    dga[0-9]+\\.bad-zone\\.com,x,(static)\n^q[0-9]+\\.pw$,x,(static)\n\
+    [a-z0-9]{12}\\.ddns\\.evil,x,(static)\n";
+
+/// Frames one behind the other, as they lie in a capture.
+struct Capture {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Capture {
+    fn new(frames: &[Vec<u8>]) -> Self {
+        let end = |sum: &mut usize, frame: &Vec<u8>| {
+            *sum += frame.len();
+            Some(*sum)
+        };
+        Self {
+            bytes: frames.concat(),
+            ends: frames.iter().scan(0, end).collect(),
+        }
+    }
+
+    fn pass(&self, engine: &mut Engine, events: &mut Vec<Event>) {
+        let now = at(0);
+        let mut start = 0;
+        for &end in &self.ends {
+            engine.packet(LinkType::ETHERNET, now, &self.bytes[start..end], events);
+            start = end;
+        }
+    }
+}
+
+/// Runs `frames` through an engine, once unmeasured.
+fn run(bencher: Bencher<'_, '_>, trails: &str, frames: &[Vec<u8>]) {
+    let mut engine = Setup::new(trails).engine();
+    let mut events = Vec::new();
+    let capture = Capture::new(frames);
+    capture.pass(&mut engine, &mut events);
+    bencher
+        .counter(ItemsCount::new(frames.len()))
+        .bench_local(|| black_box(&capture).pass(black_box(&mut engine), &mut events));
+    assert_eq!(events, []);
+    let counters = engine.counters();
+    assert_eq!(counters.packets % frames.len() as u64, 0);
+    assert_eq!(counters.drops.iter().sum::<u64>() + counters.unobserved, 0);
+}
+
+#[divan::bench]
+fn icmp(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(2);
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|_| ping("10.0.1.7", &numbers.host()))
+        .collect();
+    run(bencher, &trails(), &frames);
+}
+
+#[divan::bench]
+fn tcp_syn(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(3);
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|_| syn(&numbers.client(), &format!("{}:443", numbers.host())))
+        .collect();
+    run(bencher, &trails(), &frames);
+}
+
+fn unique_names() -> Vec<Vec<u8>> {
+    let mut numbers = Numbers(4);
+    (0..FRAMES)
+        .map(|n| ask(&format!("www.{}{n}.com", numbers.word(5)), A))
+        .collect()
+}
+
+#[divan::bench]
+fn dns_unique(bencher: Bencher<'_, '_>) {
+    run(bencher, &trails(), &unique_names());
+}
+
+#[divan::bench]
+fn dns_unique_with_expressions(bencher: Bencher<'_, '_>) {
+    run(bencher, &(trails() + EXPRESSIONS), &unique_names());
+}
+
+#[divan::bench]
+fn dns_warm(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(5);
+    let warm: Vec<_> = (0..500)
+        .map(|_| ask(&format!("www.{}", numbers.name(3)), A))
+        .collect();
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|_| warm[numbers.below(500)].clone())
+        .collect();
+    run(bencher, &trails(), &frames);
+}

@@ -128,13 +128,13 @@ impl Engine {
         match observation {
             Observation::Syn => {
                 if let Some(finding) = ip::syn(&self.trails, &flow) {
-                    self.bursts.syn_reported();
+                    self.bursts.syn_listed();
                     report.finding(finding);
                 }
             }
             Observation::Datagram => {
                 if let Some(finding) = ip::datagram(&self.trails, &flow) {
-                    self.bursts.datagram_reported();
+                    self.bursts.datagram_listed();
                     report.finding(finding);
                 }
             }
@@ -150,9 +150,11 @@ impl Engine {
                     enabled: self.enabled,
                     clean: &mut self.clean_names,
                 };
-                let resolver = ip::resolver(&self.trails, &flow, query.name.as_str());
-                let name = names.check(query.name, report.counters);
-                for finding in [resolver, name].into_iter().flatten() {
+                let name = query.name.as_str();
+                if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
+                    report.question(finding, &query, &mut self.folds);
+                }
+                if let Some(finding) = names.check(query.name, report.counters) {
                     report.question(finding, &query, &mut self.folds);
                 }
             }
@@ -242,5 +244,16 @@ impl Report<'_> {
         let event = finding.into_event(self.sensor, self.at, self.flow);
         self.counters.event(&event.kind);
         self.out.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Engine;
+
+    #[test]
+    fn an_engine_may_move_to_its_worker() {
+        fn movable<T: Send + 'static>() {}
+        movable::<Engine>();
     }
 }

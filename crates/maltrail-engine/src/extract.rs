@@ -7,6 +7,7 @@ use maltrail_core::name::HostName;
 use maltrail_wire::dns::{Message, NameBuf};
 use maltrail_wire::{Packet, Transport, UdpDatagram};
 
+use crate::matching::inner_label;
 use crate::observation::{DnsQuery, Observation};
 
 /// The port of DNS.
@@ -48,20 +49,41 @@ fn dns_query<'a>(payload: &[u8], name: &'a mut NameBuf) -> Option<Observation<'a
 }
 
 /// Whether a resolver is asked for something that never leaves a site.
+#[inline]
 fn stays_inside(name: HostName<'_>) -> bool {
-    const INSIDE: &str = "intranet.";
-    let last = match name.tld() {
-        "alienvault" | "arpa" | "corp" | "example" | "guest" | "home" | "internal" | "intra"
-        | "intran" | "intranet" | "lan" | "local" | "localdomain" | "localnet" | "test" | "url"
-        | "workgroup" => return true,
-        last => last.len(),
-    };
+    is_site_suffix(last_label(name)) || inner_label(name.as_str(), "intranet.").is_some()
+}
+
+/// The last label. Most are two or three bytes long, so a plain loop is the shortest way.
+#[inline]
+fn last_label<'a>(name: HostName<'a>) -> &'a str {
     let text = name.as_str();
-    text.len() > INSIDE.len() + last
-        && name
-            .suffix_starts()
-            .skip(1)
-            .any(|at| text.get(at..).is_some_and(|rest| rest.starts_with(INSIDE)))
+    let dot = text.bytes().rposition(|byte| byte == b'.');
+    dot.and_then(|dot| text.get(dot.saturating_add(1)..))
+        .unwrap_or(text)
+}
+
+fn is_site_suffix(label: &str) -> bool {
+    matches!(
+        label,
+        "alienvault"
+            | "arpa"
+            | "corp"
+            | "example"
+            | "guest"
+            | "home"
+            | "internal"
+            | "intra"
+            | "intran"
+            | "intranet"
+            | "lan"
+            | "local"
+            | "localdomain"
+            | "localnet"
+            | "test"
+            | "url"
+            | "workgroup"
+    )
 }
 
 #[cfg(test)]

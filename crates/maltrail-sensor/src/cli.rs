@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// Detects malicious traffic on a network.
 #[derive(Debug, Parser)]
-#[command(name = "sensor", version = maltrail_core::VERSION, about = "Detects malicious traffic on a network", args_conflicts_with_subcommands = true)]
+#[command(name = "sensor", version = maltrail_core::VERSION, about = "Detects malicious traffic on a network")]
 #[command(
     after_help = "Every option of the configuration can be overridden by MALTRAIL_<OPTION> in the environment.\n\
     Live capture needs root or CAP_NET_RAW; -r and update need no right."

@@ -15,7 +15,8 @@ use crate::sinks::SinkThread;
 
 /// Packets taken from one interface before the others get their turn.
 const TURN: usize = 1024;
-/// Nap when no interface had a packet and several are open. One alone waits inside the capture.
+/// Nap when no interface had a packet. The kernel's ring holds seconds of traffic; a blocking read
+/// would hold up events, timers and a stop until the next packet.
 const NAP: Duration = Duration::from_millis(5);
 
 /// Captures until `stop`.
@@ -57,7 +58,7 @@ pub(crate) fn run(
             totals.events += out.len() as u64;
             sinks.offer(out);
         }
-        if idle && interfaces.len() > 1 {
+        if idle {
             std::thread::sleep(NAP);
         }
     }

@@ -13,7 +13,6 @@ use ipnet::IpNet;
 use super::image::{Image, ImageError, MAX_PROBES, Section, read_u16, read_u32, read_u128};
 use super::pattern::{PatternHit, PatternReport, Patterns};
 use super::{Key, Trail, Whitelist, csv};
-use crate::limits::NAME_LABELS;
 
 /// An immutable set of trails.
 #[derive(Debug)]
@@ -170,29 +169,52 @@ impl TrailSet {
         name: &str,
         mut accept: impl FnMut(usize, Trail<'a>) -> bool,
     ) -> Option<(usize, Trail<'a>)> {
-        let mut suffixes = [(0u16, 0u64); NAME_LABELS + 1];
+        // Suffixes that the filter lets pass, shortest first. Nearly always there is none.
+        let filter = self.image.section(Section::TextFilter);
+        let mut likely = [(0u16, 0u64); LIKELY_SUFFIXES];
         let mut count = 0;
+        let mut note = |start: usize, hash: u64| {
+            let mixed = mix(hash);
+            if may_contain(filter, mixed) {
+                if let Some(slot) = likely.get_mut(count) {
+                    *slot = (u16::try_from(start).unwrap_or(u16::MAX), mixed);
+                }
+                count += 1;
+            }
+        };
         let mut hash = HASH_SEED;
         for (at, &byte) in name.as_bytes().iter().enumerate().rev() {
-            if byte == b'.'
-                && let Some(slot) = suffixes.get_mut(count)
-            {
-                *slot = (u16::try_from(at + 1).ok()?, hash);
-                count += 1;
+            if byte == b'.' {
+                note(at + 1, hash);
             }
             hash = step(hash, byte);
         }
-        let parents = suffixes.get(..count)?.iter().rev().copied();
-        for (start, hash) in std::iter::once((0, hash)).chain(parents) {
+        note(0, hash);
+        let Some(likely) = likely.get(..count) else {
+            return self.each_suffix(name, accept);
+        };
+        for &(start, mixed) in likely.iter().rev() {
             let start = usize::from(start);
-            let suffix = name.get(start..)?;
-            if let Some(trail) = self.probe_text(mix(hash), suffix)
+            if let Some(trail) = self.probe_text(mixed, name.get(start..)?)
                 && accept(start, trail)
             {
                 return Some((start, trail));
             }
         }
         None
+    }
+
+    /// [`TrailSet::name_or_parent`] for names of which the filter lets many suffixes pass.
+    #[cold]
+    fn each_suffix<'a>(
+        &'a self,
+        name: &str,
+        mut accept: impl FnMut(usize, Trail<'a>) -> bool,
+    ) -> Option<(usize, Trail<'a>)> {
+        crate::name::suffix_starts(name).find_map(|start| {
+            let trail = self.text(name.get(start..)?)?;
+            accept(start, trail).then_some((start, trail))
+        })
     }
 
     /// The leftmost match of any expression in `name`, with its row.
@@ -341,6 +363,9 @@ fn search(
     }
     None
 }
+
+/// Suffixes of one name that are kept while the rest of it is hashed.
+const LIKELY_SUFFIXES: usize = 8;
 
 /// FNV-1a offset and prime: one multiplication a byte, run from the last byte to the first.
 const HASH_SEED: u64 = 0xcbf2_9ce4_8422_2325;

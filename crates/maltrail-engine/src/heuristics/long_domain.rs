@@ -22,17 +22,15 @@ const INFO: &str = "long domain (suspicious)";
 #[inline]
 pub(crate) fn check(name: HostName<'_>) -> Option<Finding<'static>> {
     let text = name.as_str();
-    if text.len() <= MAX_LABEL {
+    let head = text.as_bytes().get(..=MAX_LABEL)?;
+    if head.contains(&b'.') {
         return None;
     }
-    let first = name.first_label();
-    (first.len() > MAX_LABEL && !first.contains('-') && !text.contains("blogspot")).then(|| {
-        Finding {
-            kind: Kind::Dns,
-            trail: parent_of(text, parent_start(name)),
-            info: Cow::Borrowed(INFO),
-            reference: Cow::Borrowed(super::REFERENCE),
-        }
+    (!name.first_label().contains('-') && !text.contains("blogspot")).then(|| Finding {
+        kind: Kind::Dns,
+        trail: parent_of(text, parent_start(name)),
+        info: Cow::Borrowed(INFO),
+        reference: Cow::Borrowed(super::REFERENCE),
     })
 }
 

@@ -17,6 +17,7 @@ use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 use maltrail_core::trail::{Trail, TrailSet, Whitelist};
 
+use super::inner_label;
 use crate::finding::{Finding, parent_of};
 use crate::heuristics::{Enabled, long_domain};
 
@@ -105,10 +106,7 @@ fn expression<'a>(trails: &'a TrailSet, name: HostName<'_>) -> Option<Finding<'a
 
 fn onion_gateway<'a>(trails: &'a TrailSet, name: HostName<'_>) -> Option<Finding<'a>> {
     let text = name.as_str();
-    let start = name
-        .suffix_starts()
-        .skip(1)
-        .find(|&at| text.get(at..).is_some_and(|rest| rest.starts_with(ONION)))?;
+    let start = inner_label(text, ONION)?;
     let end = start + ONION.len() - 1;
     let (service, gateway) = (text.get(..end)?, text.get(end..)?);
     let row = trails.text(service)?;

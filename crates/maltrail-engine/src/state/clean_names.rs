@@ -126,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_whose_hash_is_that_of_a_clean_one_is_examined() {
+        let mut names = CleanNames::new(64);
+        let unknown = names.unknown("listed.com").unwrap();
+        for _ in 0..2 {
+            names.admit("clean.com", unknown);
+        }
+        assert_eq!(names.names.len(), 1);
+        assert!(names.unknown("listed.com").is_some());
+    }
+
+    #[test]
     fn a_new_trail_set_begins_with_nothing_known() {
         let mut names = CleanNames::new(64);
         for _ in 0..3 {

@@ -44,7 +44,7 @@ pub fn open(config: &CaptureConfig) -> anyhow::Result<Vec<Interface>> {
     config
         .interfaces
         .iter()
-        .map(|name| Interface::open(name, config, config.interfaces.len() > 1))
+        .map(|name| Interface::open(name, config))
         .collect()
 }
 
@@ -72,7 +72,7 @@ pub fn may_capture() -> bool {
 pub const CAPTURE_RIGHT: &str = "run it with sudo, or give the program the right: sudo setcap cap_net_raw,cap_net_admin=eip \"$(command -v sensor)\"";
 
 impl Interface {
-    fn open(name: &str, config: &CaptureConfig, several: bool) -> anyhow::Result<Self> {
+    fn open(name: &str, config: &CaptureConfig) -> anyhow::Result<Self> {
         let known = interface_names();
         if name != "any" && !known.is_empty() && !known.iter().any(|known| known == name) {
             bail!(
@@ -95,11 +95,7 @@ impl Interface {
                 }
                 error => anyhow::anyhow!("cannot capture on `{name}`: {error}"),
             })?;
-        let mut capture = if several {
-            capture.setnonblock()?
-        } else {
-            capture
-        };
+        let mut capture = capture.setnonblock()?;
         if !config.filter.is_empty() {
             capture.filter(&config.filter, true).map_err(|error| {
                 anyhow::anyhow!(
@@ -126,7 +122,7 @@ impl Interface {
         self.link
     }
 
-    /// The next frame. Alone, an interface waits up to CAPTURE_TIMEOUT for one.
+    /// The next frame, without waiting for one.
     ///
     /// # Errors
     /// When the interface is gone or down.

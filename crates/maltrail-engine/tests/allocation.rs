@@ -1,0 +1,109 @@
+//! A packet that matches nothing allocates nothing.
+
+#![expect(unsafe_code, reason = "a counting allocator has to be an allocator")]
+
+#[path = "it/net.rs"]
+mod net;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use maltrail_core::event::Event;
+use maltrail_engine::Engine;
+use maltrail_wire::LinkType;
+use net::{A, AAAA, C, S, Setup, ask, at, ip, ping, syn, tcp, udp};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting per thread.
+struct Counting;
+
+fn count() {
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes unchanged to the system's allocator, which keeps the contract; counting
+// touches a thread-local number without a destructor and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: `pointer` came from `System` with this layout; the caller vouches for the size.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const TRAILS: &str = "203.0.113.7,badnet,r\nevil.com,x,r\n203.0.113.9:4444,c2,r\n\
+                      2001:db8::66,bad6,r\n198.51.100.0/28,net,r\nd[0-9]+\\.biz,dga,(static)\n";
+
+/// Allocations while the engine sees these frames, one a second from `start` on.
+fn allocations(engine: &mut Engine, start: i64, frames: &[Vec<u8>]) -> (u64, Vec<Event>) {
+    let mut events = Vec::new();
+    let before = ALLOCATIONS.with(Cell::get);
+    for (second, frame) in (start..).zip(frames) {
+        engine.packet(LinkType::ETHERNET, at(second), frame, &mut events);
+        engine.tick(at(second), &mut events);
+    }
+    (ALLOCATIONS.with(Cell::get) - before, events)
+}
+
+/// Frames of every kind that match nothing; `n` makes their names and ports new.
+fn clean_frames(n: u16) -> Vec<Vec<u8>> {
+    let port = 1024 + n;
+    vec![
+        syn(&format!("192.0.2.10:{port}"), "192.0.2.77:443"),
+        syn(&format!("[2001:db8::1]:{port}"), "[2001:db8::2]:443"),
+        tcp(C, S, 0x10),
+        udp(&format!("192.0.2.10:{port}"), "192.0.2.77:4444", &[7; 700]),
+        ping("192.0.2.10", "192.0.2.77"),
+        ip("192.0.2.10", "192.0.2.77", 47, b""),
+        ask(&format!("unique-{n}.clean.com"), A),
+        ask(&format!("unique-{n}.clean.com"), AAAA),
+        ask("popular.com", A),
+        ask(&format!("{}.com", "long-".repeat(12)), A),
+        ask("clean.local", A),
+        vec![0xff; 20],
+    ]
+}
+
+#[test]
+fn packets_that_match_nothing_allocate_nothing() {
+    let mut setup = Setup::new(TRAILS);
+    setup.detect.domain_cache_entries = 64;
+    let mut engine = setup.engine();
+    // The first name lets the expressions set up their scratch space.
+    let (_, events) = allocations(&mut engine, 0, &clean_frames(0));
+    assert_eq!(events, []);
+    let frames: Vec<_> = (1..500).flat_map(clean_frames).collect();
+    let (allocated, events) = allocations(&mut engine, 20, &frames);
+    assert_eq!(events, []);
+    assert_eq!(allocated, 0, "in {} packets", frames.len());
+    let counters = engine.counters();
+    assert!(
+        counters.clean_name_evictions > 100,
+        "the memory of names was full"
+    );
+}
+
+#[test]
+fn the_count_counts() {
+    let mut engine = Setup::new(TRAILS).engine();
+    let (allocated, events) = allocations(&mut engine, 0, &[ask("evil.com", A)]);
+    assert_eq!(events.len(), 1);
+    assert!(allocated > 0, "an event has texts");
+}

@@ -1,0 +1,6 @@
+//! The engine as its users see it: frames in, event lines out.
+
+mod net;
+mod properties;
+mod rules;
+mod vectors;

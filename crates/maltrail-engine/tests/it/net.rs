@@ -1,0 +1,224 @@
+//! Packets and an engine to feed them to.
+
+#![allow(dead_code, reason = "each test and bench uses its own part")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep, TcpHeader};
+use maltrail_core::addr::NetworkSet;
+use maltrail_core::config::DetectConfig;
+use maltrail_core::event::Event;
+use maltrail_core::time::{Timestamp, Zone};
+use maltrail_core::trail::{TrailSet, Whitelist};
+use maltrail_engine::{Engine, EngineConfig};
+use maltrail_wire::LinkType;
+
+/// When vectors happen: 2023-11-14 22:13:20 UTC.
+pub(crate) const SECOND: i64 = 1_700_000_000;
+
+/// A client, a server and a resolver of the vectors.
+pub(crate) const C: &str = "192.0.2.10:40000";
+pub(crate) const S: &str = "203.0.113.7:443";
+pub(crate) const R: &str = "198.51.100.53:53";
+
+/// The start of `second` seconds after [`SECOND`].
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_parts(SECOND + second, 0)
+}
+
+fn headers(src: IpAddr, dst: IpAddr) -> PacketBuilderStep<IpHeaders> {
+    let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => ethernet.ipv4(src.octets(), dst.octets(), 64),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => ethernet.ipv6(src.octets(), dst.octets(), 64),
+        _ => panic!("{src} and {dst} are of different families"),
+    }
+}
+
+fn sockets(src: &str, dst: &str) -> (SocketAddr, SocketAddr) {
+    let parse = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text}"));
+    (parse(src), parse(dst))
+}
+
+/// An Ethernet frame with a TCP segment without payload.
+pub(crate) fn tcp(src: &str, dst: &str, flags: u8) -> Vec<u8> {
+    let (src, dst) = sockets(src, dst);
+    let mut header = TcpHeader::new(src.port(), dst.port(), 1, 0x2000);
+    for (bit, flag) in [
+        (0x01, &mut header.fin),
+        (0x02, &mut header.syn),
+        (0x04, &mut header.rst),
+        (0x08, &mut header.psh),
+        (0x10, &mut header.ack),
+        (0x20, &mut header.urg),
+        (0x40, &mut header.ece),
+        (0x80, &mut header.cwr),
+    ] {
+        *flag = flags & bit != 0;
+    }
+    let mut frame = Vec::new();
+    let builder = headers(src.ip(), dst.ip()).tcp_header(header);
+    builder.write(&mut frame, &[]).expect("frame");
+    frame
+}
+
+/// A SYN.
+pub(crate) fn syn(src: &str, dst: &str) -> Vec<u8> {
+    tcp(src, dst, 0x02)
+}
+
+/// An Ethernet frame with a UDP datagram.
+pub(crate) fn udp(src: &str, dst: &str, payload: &[u8]) -> Vec<u8> {
+    let (src, dst) = sockets(src, dst);
+    let mut frame = Vec::new();
+    let builder = headers(src.ip(), dst.ip()).udp(src.port(), dst.port());
+    builder.write(&mut frame, payload).expect("frame");
+    frame
+}
+
+/// An Ethernet frame with an IP packet of any protocol.
+pub(crate) fn ip(src: &str, dst: &str, proto: u8, payload: &[u8]) -> Vec<u8> {
+    let parse = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text}"));
+    let mut frame = Vec::new();
+    headers(parse(src), parse(dst))
+        .write(&mut frame, IpNumber(proto), payload)
+        .expect("frame");
+    frame
+}
+
+/// An echo request between IPv4 addresses.
+pub(crate) fn ping(src: &str, dst: &str) -> Vec<u8> {
+    ip(src, dst, 1, &[8, 0, 0, 0, 0, 0, 0, 0])
+}
+
+/// A DNS message with one question.
+pub(crate) fn question(name: &str, qtype: u16, qclass: u16, flags: u16) -> Vec<u8> {
+    let mut bytes = vec![0x12, 0x34];
+    bytes.extend(flags.to_be_bytes());
+    bytes.extend([0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).expect("label"));
+        bytes.extend(label.bytes());
+    }
+    bytes.push(0);
+    bytes.extend(qtype.to_be_bytes());
+    bytes.extend(qclass.to_be_bytes());
+    bytes
+}
+
+/// A question of [`C`] to [`R`], class IN.
+pub(crate) fn ask(name: &str, qtype: u16) -> Vec<u8> {
+    udp(C, R, &question(name, qtype, 1, 0x0100))
+}
+
+/// Question types.
+pub(crate) const A: u16 = 1;
+pub(crate) const AAAA: u16 = 28;
+
+/// What a test engine is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) trails: String,
+    pub(crate) whitelist: String,
+    pub(crate) detect: DetectConfig,
+    pub(crate) repair: bool,
+}
+
+impl Setup {
+    /// The base of the vectors: heuristics on, and of the shipped whitelist what they need.
+    pub(crate) fn new(trails: &str) -> Self {
+        Self {
+            trails: trails.to_owned(),
+            whitelist: "google.com\n8.8.8.8\n".to_owned(),
+            detect: DetectConfig {
+                sensor_name: "sensor1".to_owned(),
+                heuristics: true,
+                disabled_heuristics: Vec::new(),
+                scan_window_secs: 30,
+                check_certificates: true,
+                check_sni: true,
+                check_missing_host: false,
+                check_host_domains: false,
+                domain_cache_entries: 1000,
+            },
+            repair: true,
+        }
+    }
+
+    /// Applies options written `NAME value; NAME value`, or `-`.
+    pub(crate) fn with(mut self, options: &str) -> Self {
+        for option in options.split("; ").filter(|&option| option != "-") {
+            match option.split_once(' ').expect(option) {
+                ("DISABLED_HEURISTICS", name) => {
+                    self.detect.disabled_heuristics.push(name.to_owned());
+                }
+                ("USE_HEURISTICS", "false") => self.detect.heuristics = false,
+                ("REPAIR_TRUNCATED_TRAILS", "false") => self.repair = false,
+                _ => panic!("option {option}"),
+            }
+        }
+        self
+    }
+
+    pub(crate) fn whitelist(&self) -> Arc<Whitelist> {
+        Arc::new(Whitelist::parse([self.whitelist.as_str()]))
+    }
+
+    pub(crate) fn trail_set(&self) -> Arc<TrailSet> {
+        let whitelist = Whitelist::parse([self.whitelist.as_str()]);
+        let set = TrailSet::from_csv(self.trails.as_bytes(), whitelist, self.repair);
+        Arc::new(set.expect("trails"))
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        let config = EngineConfig {
+            sensor: "sensor1".to_owned(),
+            detect: self.detect.clone(),
+            home: NetworkSet::private(),
+        };
+        Engine::new(config, self.trail_set(), self.whitelist())
+    }
+}
+
+/// Feeds Ethernet frames with their times; the lines of their events.
+pub(crate) fn feed(engine: &mut Engine, packets: &[(Timestamp, Vec<u8>)]) -> Vec<String> {
+    let mut events = Vec::new();
+    for (at, frame) in packets {
+        engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
+    }
+    lines(&events)
+}
+
+/// Log lines in UTC, without their newline.
+pub(crate) fn lines(events: &[Event]) -> Vec<String> {
+    let zone = Zone::named("UTC").expect("zone");
+    let line = |event: &Event| event.to_line(&zone).trim_end_matches('\n').to_owned();
+    events.iter().map(line).collect()
+}
+
+/// Feeds the packets, one event is expected for each entry of `wanted`: `TYPE trail`.
+#[track_caller]
+pub(crate) fn check(trails: &str, packets: &[(Timestamp, Vec<u8>)], wanted: &[&str]) {
+    check_setup(&Setup::new(trails), packets, wanted);
+}
+
+#[track_caller]
+pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wanted: &[&str]) {
+    let mut events = Vec::new();
+    let mut engine = setup.engine();
+    for (at, frame) in packets {
+        engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
+    }
+    let brief = |event: &Event| format!("{} {}", event.kind, event.trail);
+    let found: Vec<String> = events.iter().map(brief).collect();
+    assert_eq!(
+        found,
+        wanted,
+        "trails:\n{}packets:\n{:02x?}\nlines:\n{:#?}",
+        setup.trails,
+        packets,
+        lines(&events)
+    );
+    assert_eq!(engine.counters().events, wanted.len() as u64);
+}

@@ -1,0 +1,7 @@
+//! Both programs from end to end: captures in, day files, datagrams and answers out.
+
+mod bad_input;
+mod delivery;
+mod live;
+mod replay;
+mod stopping;
