@@ -110,7 +110,7 @@ fn newest(
     scope: &Scope,
     norms: &BTreeSet<String>,
 ) -> Result<Vec<EventInfo>, IndexError> {
-    let hot = store.day(day);
+    let hot = store.present(day);
     let reader = DayReader::open(store.index_dir(), day)?;
     let atoms: Vec<u32> = {
         let table = hot.table();

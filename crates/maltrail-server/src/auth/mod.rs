@@ -4,7 +4,7 @@
 //! USERS (truth) + state file (replaced passwords) ─► account ─► sign-in ─► Identity {state, role, scope}
 //! ```
 //!
-//! A shipped password opens nothing but the form that replaces it ([`Access::Change`]); from
+//! A shipped password opens nothing but the form that replaces it ([`State::Change`]); from
 //! anywhere but this machine that form also asks for the one-time code of this start, so no stranger
 //! can be first. Slow hashing runs a few at a time ([`HASHES`]).
 

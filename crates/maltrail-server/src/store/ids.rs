@@ -1,7 +1,8 @@
 //! Which events of a day are already stored.
 //!
-//! Exact, at eight bytes per event: a sorted list, and a small set of recent ids that is merged into
-//! it now and then. Ids that the intake has appended but the index has not read yet are kept apart,
+//! Exact, at eight bytes per event: sorted runs, each at least twice as long as the next, and a small
+//! set of recent ids that becomes a run when it is full. So no call takes long but the rare one that
+//! merges long runs, and intake and index, which share this behind one lock, do not hold each other up. Ids that the intake has appended but the index has not read yet are kept apart,
 //! so that reading them back does not count them as repeats.
 
 use foldhash::fast::RandomState;
@@ -16,7 +17,8 @@ const PENDING: usize = 1 << 20;
 /// Ids of one day.
 #[derive(Debug, Default)]
 pub(crate) struct DayIds {
-    sorted: Vec<u64>,
+    /// Longest first.
+    runs: Vec<Vec<u64>>,
     recent: HashSet<u64, RandomState>,
     pending: HashSet<u64, RandomState>,
 }
@@ -26,7 +28,7 @@ impl DayIds {
     pub(crate) fn from_stored(mut ids: Vec<u64>) -> Self {
         ids.sort_unstable();
         Self {
-            sorted: ids,
+            runs: vec![ids],
             ..Self::default()
         }
     }
@@ -50,20 +52,51 @@ impl DayIds {
         }
         self.recent.insert(id.0);
         if self.recent.len() >= RECENT {
-            self.sorted.extend(self.recent.drain());
-            self.sorted.sort_unstable();
+            let mut run: Vec<u64> = self.recent.drain().collect();
+            run.sort_unstable();
+            while self
+                .runs
+                .last()
+                .is_some_and(|last| last.len() < 2 * run.len())
+            {
+                run = merge(&self.runs.pop().unwrap_or_default(), &run);
+            }
+            self.runs.push(run);
         }
         true
     }
 
     /// Memory in bytes, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        self.sorted.capacity() * 8 + (self.recent.capacity() + self.pending.capacity()) * 9
+        self.runs
+            .iter()
+            .map(|run| run.capacity() * 8)
+            .sum::<usize>()
+            + (self.recent.capacity() + self.pending.capacity()) * 9
     }
 
     fn has(&self, id: u64) -> bool {
-        self.recent.contains(&id) || self.sorted.binary_search(&id).is_ok()
+        self.recent.contains(&id) || self.runs.iter().any(|run| run.binary_search(&id).is_ok())
     }
+}
+
+/// Two sorted runs as one.
+fn merge(left: &[u64], right: &[u64]) -> Vec<u64> {
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left, right);
+    while let (Some((&a, after_a)), Some((&b, after_b))) = (left.split_first(), right.split_first())
+    {
+        if a <= b {
+            merged.push(a);
+            left = after_a;
+        } else {
+            merged.push(b);
+            right = after_b;
+        }
+    }
+    merged.extend_from_slice(left);
+    merged.extend_from_slice(right);
+    merged
 }
 
 #[cfg(test)]
@@ -88,10 +121,11 @@ mod tests {
     #[test]
     fn merging_loses_nothing_and_the_waiting_list_is_bounded() {
         let mut ids = DayIds::default();
-        for id in 0..RECENT as u64 + 10 {
+        for id in 0..5 * RECENT as u64 + 10 {
             assert!(ids.index(EventId(id.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         }
-        for id in 0..RECENT as u64 + 10 {
+        assert!(ids.runs.len() <= 3 && ids.runs.is_sorted_by(|a, b| a.len() >= 2 * b.len()));
+        for id in 0..5 * RECENT as u64 + 10 {
             assert!(!ids.index(EventId(id.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         }
         for id in 0..PENDING as u64 + 5 {

@@ -361,6 +361,16 @@ fn head_of(chunk: &[u8]) -> Option<u64> {
     Some(EventId::of_line(&String::from_utf8_lossy(line)).0)
 }
 
+/// Which lines are not repeats. The ids are shared with the intake, so the lock is let go often.
+fn fresh_lines(hot: &Hot, lines: &[ParsedLine<'_>]) -> Vec<bool> {
+    let mut fresh = Vec::with_capacity(lines.len());
+    for some in lines.chunks(1024) {
+        let mut ids = hot.ids();
+        fresh.extend(some.iter().map(|line| ids.index(line.id)));
+    }
+    fresh
+}
+
 /// Counts a chunk in memory; its rows wait for the commit.
 fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
     let mut progress = writer.progress;
@@ -379,12 +389,12 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
     }
     progress.bad_lines += bad;
     let waiting = writer.rows.len();
+    let fresh = fresh_lines(&writer.hot, &lines);
     {
-        let mut ids = writer.hot.ids();
         let mut table = writer.hot.table_mut();
         table.generation += 1;
-        for line in &lines {
-            if !ids.index(line.id) {
+        for (line, fresh) in lines.iter().zip(fresh) {
+            if !fresh {
                 progress.duplicates += 1;
                 continue;
             }

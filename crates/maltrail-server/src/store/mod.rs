@@ -41,6 +41,8 @@ use table::{DayTable, FloodRule};
 pub(crate) const HOT_BYTES: usize = 768 << 20;
 /// Restricted users' tables of one day; beyond it all of that day are dropped and built anew.
 const MAX_SCOPES: usize = 8;
+/// Priority of the indexer below that of the intake (0).
+const INDEXER_NICE: i32 = 5;
 /// How long a query waits for a day that is not in memory yet. Then it gets what there is.
 const LOAD_WAIT: Duration = Duration::from_secs(10);
 
@@ -197,7 +199,11 @@ impl Store {
         let store = self.clone();
         std::thread::Builder::new()
             .name("indexer".into())
-            .spawn(move || indexer::Indexer::new(store).run())
+            .spawn(move || {
+                // On Linux this means the calling thread: storing comes before indexing.
+                let _ = rustix::process::setpriority_process(None, INDEXER_NICE);
+                indexer::Indexer::new(store).run();
+            })
     }
 
     /// Asks the indexer to end.
@@ -266,9 +272,25 @@ impl Store {
         }
     }
 
-    /// Runs `ask` over the day's table as `scope` may see it, and hands it the day.
+    /// The day as far as it is in memory; does not wait. [`Store::day`] loads it.
+    pub(crate) fn present(&self, day: Day) -> Arc<Hot> {
+        let hot = self.hot(day).unwrap_or_else(|| {
+            Arc::new(Hot::new(
+                day,
+                DayTable::new(FloodRule::Own),
+                DayIds::default(),
+            ))
+        });
+        hot.used.store(
+            self.0.clock.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        hot
+    }
+
+    /// Runs `ask` over the table of a day that is in memory, as `scope` may see it.
     pub(crate) fn query<T>(&self, day: Day, scope: &Scope, ask: impl FnOnce(&DayTable) -> T) -> T {
-        let hot = self.day(day);
+        let hot = self.present(day);
         if scope.is_everything() {
             return ask(&hot.table());
         }
@@ -303,6 +325,7 @@ impl Store {
             let events = if scope.is_everything() {
                 self.event_count(day, size)
             } else {
+                self.day(day);
                 self.query(day, scope, |table| table.events)
             };
             days.push((day, events));

@@ -923,6 +923,84 @@ pub(crate) mod tests {
         }
     }
 
+    /// The two passes of the dashboard facts, written down plainly.
+    fn naive(events: &[(i64, String, String, String)]) -> Vec<(u64, u64, i64)> {
+        use std::collections::{BTreeMap, BTreeSet};
+        let mut sources: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (_, src, trail, _) in events {
+            sources
+                .entry(uid::norm(trail).into_owned())
+                .or_default()
+                .insert(src);
+        }
+        let mut threats: BTreeMap<u64, (u64, i64)> = BTreeMap::new();
+        for (secs, src, trail, info) in events {
+            let norm = uid::norm(trail);
+            let key = if info.contains(" dns exhaustion ") {
+                format!("{info}~>{norm}")
+            } else if sources[norm.as_ref()].len() > 50 {
+                format!("...~>{norm}")
+            } else if info.contains(" dga ") {
+                format!("{src}~>{info}")
+            } else {
+                format!("{src}~>{norm}")
+            };
+            let threat = threats.entry(uid::threat_id(&key)).or_insert((0, i64::MAX));
+            *threat = (threat.0 + 1, threat.1.min(*secs));
+        }
+        threats
+            .into_iter()
+            .map(|(id, (count, first))| (id, count, first))
+            .collect()
+    }
+
+    #[test]
+    fn rows_are_those_of_the_two_passes() {
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..20 {
+            let events: Vec<(i64, String, String, String)> = (0..1500)
+                .map(|_| {
+                    let info = [
+                        "lumma (malware)",
+                        "x dga (malware)",
+                        "potential dns exhaustion (suspicious)",
+                    ];
+                    // Few trails, so that some become floods and some do not.
+                    let trail = random(9);
+                    let src = random(12 + trail * 12);
+                    (
+                        random(86_400) as i64,
+                        format!("10.0.0.{src}"),
+                        format!(
+                            "{}t{trail}.example",
+                            ["", "(www).", "(a)."][random(3) as usize]
+                        ),
+                        info[(random(10) / 8 + random(10) / 9) as usize].to_owned(),
+                    )
+                })
+                .collect();
+            let mut table = DayTable::new(FloodRule::Own);
+            for (secs, src, trail, info) in &events {
+                table.add(&event(*secs, src, trail, info)).unwrap();
+            }
+            let mut rows: Vec<(u64, u64, i64)> = table
+                .threats
+                .iter()
+                .filter(|threat| threat.is_live())
+                .map(|threat| (threat.id, threat.count, threat.first.secs()))
+                .collect();
+            rows.sort_unstable();
+            assert_eq!(rows, naive(&events));
+            assert!(!table.flooded.is_empty(), "the sample holds floods");
+        }
+    }
+
     #[test]
     fn the_first_event_gives_the_words() {
         let mut table = DayTable::new(FloodRule::Own);
