@@ -110,6 +110,7 @@ impl App {
             max_requests: config.server.max_requests as usize,
             max_streams: config.server.max_streams as usize,
             trusted_proxies: config.server.trusted_proxies.clone(),
+            clear_passwords: config.server.use_ssl == SslMode::Off,
             html: options.html,
             stopping: stopping.clone(),
         });
@@ -343,8 +344,13 @@ pub fn warnings(config: &Config, http: &[SocketAddr]) -> Vec<String> {
         .collect();
     if !beyond.is_empty() {
         warnings.push(format!(
-            "{} can be reached from other machines over plain HTTP: passwords and events travel unencrypted. Put a TLS proxy in front (TRUSTED_PROXIES) or set HTTP_ADDRESS 127.0.0.1",
-            beyond.join(", ")
+            "{} can be reached from other machines over plain HTTP: events travel unencrypted, {}. Put a TLS proxy in front (TRUSTED_PROXIES) or set HTTP_ADDRESS 127.0.0.1",
+            beyond.join(", "),
+            if config.server.use_ssl == SslMode::Off {
+                "and passwords, as USE_SSL false says"
+            } else {
+                "and nobody can sign in from there (USE_SSL false would allow it)"
+            }
         ));
     }
     if config.server.use_ssl == SslMode::On {

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Semaphore>,
     queries: Semaphore,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// `USE_SSL false`: passwords may cross a network unencrypted.
+    pub(crate) clear_passwords: bool,
     /// Serve the page from this folder instead of the embedded files.
     pub(crate) html: Option<PathBuf>,
     /// Stopped streams end when this changes.
@@ -43,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) max_requests: usize,
     pub(crate) max_streams: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// `USE_SSL false`: passwords may cross a network unencrypted.
+    pub(crate) clear_passwords: bool,
     pub(crate) html: Option<PathBuf>,
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
 }
@@ -57,6 +61,7 @@ impl AppState {
             streams: Arc::new(Semaphore::new(parts.max_streams)),
             queries: Semaphore::new(QUERIES),
             trusted_proxies: parts.trusted_proxies,
+            clear_passwords: parts.clear_passwords,
             html: parts.html,
             stopping: parts.stopping,
         }))

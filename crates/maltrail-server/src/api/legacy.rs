@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::session::{cleared_cookie, cookie, log_attempt};
+use super::session::{cleared_cookie, cookie, log_attempt, refuse_clear};
 use crate::auth::{Identity, Peer, Refused};
 use crate::http::params::Params;
 use crate::state::AppState;
@@ -44,6 +44,7 @@ pub(crate) async fn login(
         params.get("hash"),
         params.get("nonce"),
     ) {
+        (Some(_), _, _) if refuse_clear(&state, peer).is_err() => Err(Refused::Denied),
         (Some(password), _, _) => state.auth.login(name, password, peer, now).await,
         (None, Some(hash), Some(nonce)) => state.auth.legacy_login(name, hash, nonce, peer, now),
         _ => Err(Refused::Denied),

@@ -75,6 +75,7 @@ pub(crate) async fn login(
     Extension(peer): Extension<Peer>,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Response, ApiError> {
+    refuse_clear(&state, peer)?;
     let result = state
         .auth
         .login(&body.username, &body.password, peer, state.now())
@@ -112,6 +113,7 @@ pub(crate) async fn password(
     Extension(peer): Extension<Peer>,
     JsonBody(body): JsonBody<PasswordBody>,
 ) -> Result<Response, ApiError> {
+    refuse_clear(&state, peer)?;
     let change = Change {
         current: &body.current,
         new: &body.new,
@@ -123,6 +125,15 @@ pub(crate) async fn password(
         .await?;
     tracing::info!(user = identity.user.as_deref().unwrap_or("-"), address = %peer.address, "password changed");
     Ok(signed_in(&state, &token, peer))
+}
+
+/// Refuses a password that crossed a network unencrypted, unless the configuration allows it.
+pub(crate) fn refuse_clear(state: &AppState, peer: Peer) -> Result<(), ApiError> {
+    if peer.clear && !state.clear_passwords {
+        Err(ApiError::clear_password())
+    } else {
+        Ok(())
+    }
 }
 
 fn signed_in(state: &AppState, token: &str, peer: Peer) -> Response {

@@ -47,6 +47,9 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// The request did not come straight from this machine.
     pub(crate) remote: bool,
+    /// What it sends crosses a network unencrypted: from another machine, and not through a trusted
+    /// proxy that took it by HTTPS.
+    pub(crate) clear: bool,
 }
 
 /// How far a request may go.

@@ -145,9 +145,16 @@ fn peer(state: &AppState, direct: IpAddr, headers: &HeaderMap) -> Peer {
             }
         }
     }
+    let proto = headers.get("x-forwarded-proto");
+    let plain_proxy = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"http"));
     Peer {
         address,
         remote: forwarded || !direct.is_loopback() || !address.is_loopback(),
+        clear: if trusted(&direct) {
+            plain_proxy
+        } else {
+            !direct.is_loopback()
+        },
     }
 }
 

@@ -152,7 +152,8 @@ mod tests {
             auth: Auth::open(&config, false).unwrap(),
             max_requests: 10,
             max_streams: 10,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: vec!["203.0.113.1/32".parse().unwrap()],
+            clear_passwords: false,
             html: None,
             stopping: tokio::sync::watch::channel(false).1,
         })
@@ -169,6 +170,7 @@ mod tests {
         let peer = Peer {
             address: [127, 0, 0, 1].into(),
             remote: false,
+            clear: false,
         };
         Some(
             state
@@ -243,6 +245,44 @@ mod tests {
                 assert!(answered > 0, "{} answers no method", route.path);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn passwords_from_other_machines_need_https() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = router(state(dir.path(), true));
+        let sign_in = async |from: [u8; 4], proto: Option<&str>| {
+            let mut request = request("/api/v1/login", Method::POST, Asker::Stranger, None);
+            request
+                .extensions_mut()
+                .insert(ConnectInfo(ClientAddress(SocketAddr::from((from, 40000)))));
+            *request.body_mut() = Body::from(r#"{"username":"admin","password":"secret"}"#);
+            if let Some(proto) = proto {
+                let headers = request.headers_mut();
+                headers.insert("x-forwarded-for", "198.51.100.9".parse().unwrap());
+                headers.insert("x-forwarded-proto", proto.parse().unwrap());
+            }
+            service.clone().oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(sign_in([127, 0, 0, 1], None).await, StatusCode::OK);
+        assert_eq!(
+            sign_in([198, 51, 100, 9], None).await,
+            StatusCode::FORBIDDEN
+        );
+        let untrusted = sign_in([198, 51, 100, 9], Some("https")).await;
+        assert_eq!(
+            untrusted,
+            StatusCode::FORBIDDEN,
+            "anybody can send the header"
+        );
+        assert_eq!(
+            sign_in([203, 0, 113, 1], Some("https")).await,
+            StatusCode::OK
+        );
+        assert_eq!(
+            sign_in([203, 0, 113, 1], Some("http")).await,
+            StatusCode::FORBIDDEN
+        );
     }
 
     /// The status when the answer is a refusal of access. The login forms say 401 for other reasons:
