@@ -9,6 +9,7 @@
 //! option with its type, bounds, default and description; messages, `-T`, `--help` and the shipped
 //! file derive from it. [`Config`] is what programs use: plain typed fields, no text left to check.
 
+mod build;
 pub mod diagnose;
 pub mod options;
 pub mod parse;
@@ -16,10 +17,11 @@ pub mod settings;
 mod typed;
 pub mod users;
 
+pub use build::ConfigError;
 pub use diagnose::{Level, Message};
 pub use settings::{Environment, Origin, Settings};
 pub use typed::{
-    CaptureConfig, Config, ConfigError, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
-    ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
+    CaptureConfig, Config, DetectConfig, LogFormat, LogServerFormat, OutputConfig, ServerConfig,
+    SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 pub use users::{PasswordHash, UserEntry};

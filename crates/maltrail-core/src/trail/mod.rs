@@ -13,6 +13,7 @@ pub mod build;
 pub mod csv;
 mod image;
 pub mod key;
+mod layout;
 pub mod line;
 mod pattern;
 mod set;
@@ -20,8 +21,9 @@ pub mod whitelist;
 
 pub use image::ImageError;
 pub use key::{Key, KeyError};
+pub use layout::TrailSetBuilder;
 pub use pattern::PatternHit;
-pub use set::{SetReport, TrailSet, TrailSetBuilder};
+pub use set::{SetReport, TrailSet};
 pub use whitelist::Whitelist;
 
 /// One row of a trail set, borrowed from it.
