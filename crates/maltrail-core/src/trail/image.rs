@@ -11,8 +11,8 @@
 //! Infos, References   u32 count+1 offsets, then the texts (`…Text` sections)
 //! TextTable    slots of 8 bytes: fingerprint u32, row+1 u32; open addressing, power of two
 //! TextFilter   bitmap of a power of two bits, one bit a key: may answer "no" only
-//! V4           slots of 8: address u32, row+1 u32
-//! V4Port       slots of 12: address u32, port u32, row+1 u32
+//! V4           slots of 8: address u32, row+1 u32; V4Filter is its bitmap
+//! V4Port       slots of 12: address u32, port u32, row+1 u32; V4PortFilter is its bitmap
 //! V6           slots of 24: address 16, port or 0xffff_ffff u32, row+1 u32
 //! Nets         24 bytes, sorted: family u8, bits u8, 0 u16, first address 16, row u32
 //! Certs        24 bytes, sorted: SHA-1 20, row u32
@@ -66,7 +66,9 @@ sections! {
     TextTable = 8,
     TextFilter = 1,
     V4 = 8,
+    V4Filter = 1,
     V4Port = 12,
+    V4PortFilter = 1,
     V6 = 24,
     Nets = 24,
     Certs = 24,

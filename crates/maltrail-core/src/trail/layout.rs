@@ -176,7 +176,9 @@ impl TrailSetBuilder {
             table,
             filter,
             table4.bytes,
+            table4.filter,
             table_port.bytes,
+            table_port.filter,
             table6.bytes,
             nets,
             certs,
@@ -213,12 +215,17 @@ const fn slots_for(keys: usize) -> usize {
     }
 }
 
+/// A bitmap of 12 to 24 bits a key: of the keys that are not there, one in twelve or fewer goes on to
+/// the table.
+fn empty_filter(keys: usize) -> Vec<u8> {
+    vec![0; slots_for(keys).max(8)]
+}
+
 /// Table and filter of all text keys, and how many keys were repeated.
 fn text_table(texts: &[u32], rows: &[[u8; 16]], keys: &[u8]) -> Option<(Vec<u8>, Vec<u8>, usize)> {
     let slots = slots_for(texts.len());
     let mut table: Vec<(u32, u32)> = vec![(0, 0); slots];
-    // Sixteen bits a key: one in sixteen misses goes on to the table.
-    let mut filter = vec![0u8; slots_for(texts.len()).max(8)];
+    let mut filter = empty_filter(texts.len());
     let filter_bytes = filter.len();
     let mut repeated = 0;
     for &row in texts {
@@ -252,6 +259,8 @@ fn text_table(texts: &[u32], rows: &[[u8; 16]], keys: &[u8]) -> Option<(Vec<u8>,
 /// An open-addressing table under construction; the last four bytes of a record are row + 1.
 struct OpenTable {
     bytes: Vec<u8>,
+    /// One bit a key.
+    filter: Vec<u8>,
     record: usize,
     repeated: usize,
 }
@@ -260,6 +269,7 @@ impl OpenTable {
     fn new(keys: usize, record: usize) -> Self {
         Self {
             bytes: vec![0; slots_for(keys) * record],
+            filter: empty_filter(keys),
             record,
             repeated: 0,
         }
@@ -269,6 +279,10 @@ impl OpenTable {
         let slots = self.bytes.len() / self.record;
         let key = self.record - 4;
         record[key..].copy_from_slice(&(row + 1).to_le_bytes());
+        let (byte, bit) = filter_bit(self.filter.len(), mixed);
+        if let Some(byte) = self.filter.get_mut(byte) {
+            *byte |= bit;
+        }
         let home = (mixed >> 32) as usize;
         for step in 0..MAX_PROBES.min(slots) {
             let at = ((home + step) & (slots - 1)) * self.record;

@@ -295,16 +295,24 @@ impl TrailSet {
     }
 
     fn v4(&self, address: u32) -> Option<u32> {
+        let mixed = mix(u64::from(address));
+        if !may_contain(self.image.section(Section::V4Filter), mixed) {
+            return None;
+        }
         let table = self.image.section(Section::V4);
-        probe(table, 8, mix(u64::from(address)), |at| {
+        probe(table, 8, mixed, |at| {
             let row = read_u32(table, at + 4)?.checked_sub(1)?;
             Some((read_u32(table, at)? == address).then_some(row))
         })
     }
 
     fn v4_port(&self, address: u32, port: u16) -> Option<u32> {
+        let mixed = mix(v4_port_hash(address, port));
+        if !may_contain(self.image.section(Section::V4PortFilter), mixed) {
+            return None;
+        }
         let table = self.image.section(Section::V4Port);
-        probe(table, 12, mix(v4_port_hash(address, port)), |at| {
+        probe(table, 12, mixed, |at| {
             let row = read_u32(table, at + 8)?.checked_sub(1)?;
             Some(
                 (read_u32(table, at)? == address && read_u32(table, at + 4)? == u32::from(port))
