@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Parser as _;
-use maltrail_core::config::{Config, Environment, Level, Message, TimestampSource};
+use maltrail_core::addr::{NetworkSet, parse_net};
+use maltrail_core::config::{Config, Environment, Level, Message, Origin, TimestampSource};
 use maltrail_core::time::Timestamp;
 use maltrail_engine::{Engine, EngineConfig};
 use tracing::{info, warn};
@@ -154,7 +155,7 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
         EngineConfig {
             sensor: config.detect.sensor_name.clone(),
             detect: config.detect.clone(),
-            home: config.home_networks.clone(),
+            home: home_networks(config),
         },
         loaded.trails,
         loaded.whitelist,
@@ -196,6 +197,20 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
     let counters = thread.finish();
     summary(&totals, &engine, &counters, started, cli.quiet);
     result
+}
+
+/// HOME_NETWORKS; when it is not set, with the networks of this machine's interfaces.
+fn home_networks(config: &Config) -> NetworkSet {
+    if config.settings.origin("HOME_NETWORKS") != Origin::Default {
+        return config.home_networks.clone();
+    }
+    let listed = config.settings.words("HOME_NETWORKS");
+    NetworkSet::new(
+        listed
+            .iter()
+            .filter_map(|word| parse_net(word))
+            .chain(interfaces::interface_networks()),
+    )
 }
 
 /// Set by SIGINT and SIGTERM. A second signal ends the program at once.

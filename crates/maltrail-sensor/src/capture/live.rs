@@ -1,6 +1,7 @@
 //! Capture from an interface through libpcap.
 
 use anyhow::{Context as _, bail};
+use ipnet::IpNet;
 use maltrail_core::config::CaptureConfig;
 use maltrail_core::time::Timestamp;
 use maltrail_wire::LinkType;
@@ -53,6 +54,24 @@ pub fn interface_names() -> Vec<String> {
     Device::list()
         .map(|devices| devices.into_iter().map(|device| device.name).collect())
         .unwrap_or_default()
+}
+
+/// Networks that this machine's interfaces are in, as HOME_NETWORKS counts them when it is not set.
+/// A prefix shorter than /8 (IPv4) or /32 (IPv6) says nothing about whose network it is.
+pub fn interface_networks() -> Vec<IpNet> {
+    let addresses = Device::list()
+        .unwrap_or_default()
+        .into_iter()
+        .flat_map(|device| device.addresses);
+    addresses
+        .filter_map(|address| {
+            let net = IpNet::with_netmask(address.addr, address.netmask?)
+                .ok()?
+                .trunc();
+            let shortest = if address.addr.is_ipv4() { 8 } else { 32 };
+            (net.prefix_len() >= shortest).then_some(net)
+        })
+        .collect()
 }
 
 /// Whether this process may capture: root, or CAP_NET_RAW in its effective set.
@@ -150,5 +169,19 @@ impl Interface {
                 dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_network_is_one_of_this_machine() {
+        let networks = interface_networks();
+        assert!(
+            networks.iter().any(|net| net.to_string() == "127.0.0.0/8"),
+            "{networks:?}"
+        );
     }
 }
