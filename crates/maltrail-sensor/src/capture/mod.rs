@@ -1,4 +1,4 @@
-//! Where packets come from: capture files ([`file`]) or the wire ([`live`]).
+//! Where packets come from: capture files ([`mod@file`]) or the wire ([`live`]).
 
 pub mod file;
 pub mod live;
