@@ -10,6 +10,7 @@
 //! file derive from it. [`Config`] is what programs use: plain typed fields, no text left to check.
 
 mod build;
+mod check;
 pub mod diagnose;
 pub mod options;
 pub mod parse;

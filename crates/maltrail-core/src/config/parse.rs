@@ -2,7 +2,7 @@
 //!
 //! The reference's file looks like INI and is not (`NAME value`, indented lists); read directly,
 //! `rust-ini` turns it into nonsense without an error. So each line is classified here
-//! ([`classify`]), written as canonical INI in which the section is the line number, and *that* text
+//! (`classify`), written as canonical INI in which the section is the line number, and *that* text
 //! is what `rust-ini` parses. Both forms work, freely mixed, and every message names the user's line.
 
 use ini::{Ini, ParseOption};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::diagnose::{Level, Message, excerpt};
-use super::options::{self, Kind, OPTIONS, OptionSpec};
+use super::check::check;
+use super::diagnose::{Level, Message};
+use super::options::{self, Kind, OPTIONS};
 use super::parse::{self, RawSetting, RawValue};
 
 /// Where a value comes from.
@@ -326,7 +327,7 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn canonical(
+pub(super) fn canonical(
     words: &'static [(&'static str, &'static [&'static str])],
     text: &str,
 ) -> Option<&'static str> {
@@ -399,133 +400,6 @@ fn expand_variables(text: &str, root: &Path, environment: &Environment) -> Strin
     }
     out.push_str(rest);
     out
-}
-
-/// Says what is wrong with a value; moves clamped numbers.
-fn check(
-    option: &OptionSpec,
-    setting: &Setting,
-    place: &str,
-    environment: &Environment,
-    messages: &mut Vec<Message>,
-) {
-    for item in &setting.items {
-        let problem = problem(option.kind, item, environment);
-        let Some((level, text)) = problem else {
-            continue;
-        };
-        let (place, line) = match setting.origin {
-            Origin::File(line) => (place, Some(line)),
-            Origin::Environment => ("environment", None),
-            Origin::Default => ("built-in default", None),
-        };
-        messages.push(Message {
-            level,
-            place: place.to_owned(),
-            line,
-            option: Some(option.name.to_owned()),
-            text,
-        });
-    }
-}
-
-fn problem(kind: Kind, item: &str, environment: &Environment) -> Option<(Level, String)> {
-    let wrong = |what: &str| Some((Level::Error, format!("`{}` is not {what}", excerpt(item))));
-    match kind {
-        Kind::Bool if parse_bool(item).is_none() => wrong("a switch (true or false)"),
-        Kind::Port if !item.parse::<u16>().is_ok_and(|port| port > 0) || item.starts_with('+') => {
-            wrong("a port (1-65535)")
-        }
-        Kind::Int { min, max, clamp } => match item.parse::<i64>() {
-            Ok(value) if (min..=max).contains(&value) => None,
-            Ok(value) if clamp => {
-                let used = Ord::clamp(value, min, max);
-                Some((
-                    Level::Warning,
-                    format!("{value} is out of range ({min}..={max}), using {used}"),
-                ))
-            }
-            Ok(value) => Some((
-                Level::Error,
-                format!("{value} is out of range ({min} to {max})"),
-            )),
-            Err(_) => wrong(&format!("a whole number ({min} to {max})")),
-        },
-        Kind::Count { max } => {
-            let word = ["auto", "true", "yes", "on"].contains(&item.to_ascii_lowercase().as_str());
-            let number = item
-                .parse::<i64>()
-                .is_ok_and(|value| (0..=max).contains(&value));
-            if word || number {
-                None
-            } else {
-                wrong(&format!("a number (up to {max}) or `auto`"))
-            }
-        }
-        Kind::Float { min, max } => {
-            let good = item
-                .parse::<f64>()
-                .is_ok_and(|value| (min..=max).contains(&value));
-            if good {
-                None
-            } else {
-                wrong(&format!("a number ({min} to {max})"))
-            }
-        }
-        Kind::Size if parse_size(item, environment.memory_bytes).is_none() => {
-            wrong("a size (bytes, or with kB, MB, GB, or a percentage such as 10%)")
-        }
-        Kind::Choice(words) if canonical(words, item).is_none() => {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            wrong(&format!("one of: {}", known.join(", ")))
-        }
-        Kind::Endpoint if split_endpoint(item).is_none() => {
-            wrong("`host:port`, such as 192.0.2.1:8337")
-        }
-        Kind::Endpoints => split_words(item)
-            .find(|word| split_endpoint(word).is_none())
-            .map(|word| {
-                (
-                    Level::Error,
-                    format!("`{}` is not `host:port`", excerpt(word)),
-                )
-            }),
-        Kind::Socket if item.parse::<std::net::SocketAddr>().is_err() => {
-            wrong("`address:port`, such as 127.0.0.1:8339")
-        }
-        Kind::Regex { look } => {
-            let error = if look {
-                fancy_regex::Regex::new(item)
-                    .err()
-                    .map(|error| error.to_string())
-            } else {
-                regex::Regex::new(item).err().map(|error| error.to_string())
-            };
-            error.map(|error| {
-                (
-                    Level::Error,
-                    format!(
-                        "the expression does not compile: {}",
-                        error.lines().last().unwrap_or_default()
-                    ),
-                )
-            })
-        }
-        Kind::Networks => split_words(item)
-            .find(|word| {
-                crate::addr::parse_ip(word).is_none() && crate::addr::parse_net(word).is_none()
-            })
-            .map(|word| {
-                (
-                    Level::Error,
-                    format!("`{}` is not an address or network", excerpt(word)),
-                )
-            }),
-        Kind::Address if item.is_empty() || item.contains(char::is_whitespace) => {
-            wrong("an address or host name")
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

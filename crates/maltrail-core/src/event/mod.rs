@@ -2,7 +2,7 @@
 //!
 //! An [`Event`] exists only once something was found; nothing on the packet path formats or
 //! allocates before that. Its addresses and ports are *member lists* ([`Members`]): a condensed
-//! event holds several, comma-joined, exactly as the log line writes them. [`line`] is the log line
+//! event holds several, comma-joined, exactly as the log line writes them. [`mod@line`] is the log line
 //! both ways, [`severity`] the one place where severity is computed.
 
 pub mod json;

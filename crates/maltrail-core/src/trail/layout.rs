@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::image::{Image, ImageError, MAX_PROBES};
+use super::nets::net_order;
 use super::set::{
-    NO_PORT, SetReport, TrailSet, filter_bit, fingerprint, hash_from_right, mix, net_order,
-    v4_port_hash, v6_hash,
+    NO_PORT, SetReport, TrailSet, filter_bit, fingerprint, hash_from_right, mix, v4_port_hash,
+    v6_hash,
 };
 use super::{Key, Whitelist};
 

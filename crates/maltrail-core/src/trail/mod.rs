@@ -15,6 +15,7 @@ mod image;
 pub mod key;
 mod layout;
 pub mod line;
+mod nets;
 mod pattern;
 mod set;
 pub mod whitelist;

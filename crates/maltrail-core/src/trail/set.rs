@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::image::{Image, ImageError, MAX_PROBES, Section, read_u16, read_u32, read_u128};
 use super::layout::TrailSetBuilder;
+use super::nets::{Nets, net_order};
 use super::pattern::{PatternHit, PatternReport, Patterns};
 use super::{Key, Trail, Whitelist, csv};
 
@@ -19,62 +20,8 @@ use super::{Key, Trail, Whitelist, csv};
 pub struct TrailSet {
     image: Image,
     patterns: Patterns,
-    /// Stretches of the network section with equal family and length, longest prefix first.
-    net_runs: Vec<NetRun>,
-    net_heads: NetHeads,
+    nets: Nets,
     report: SetReport,
-}
-
-/// Which first halves of IPv4 addresses any network touches: 65,536 bits, so that most addresses cost
-/// one look into 8 kB instead of a search for each prefix length.
-#[derive(Debug)]
-struct NetHeads {
-    v4: Box<[u64; 1024]>,
-    v6: bool,
-}
-
-impl NetHeads {
-    fn of(image: &Image) -> Self {
-        let mut heads = Self {
-            v4: Box::new([0; 1024]),
-            v6: false,
-        };
-        for record in image.section(Section::Nets).as_chunks::<24>().0 {
-            if record[0] != 4 {
-                heads.v6 = true;
-                continue;
-            }
-            let first = read_u128(record.as_slice(), 4).map_or(0, |first| first as u32) >> 16;
-            // A network shorter than /16 touches several heads.
-            let last = first | (0xffff_u32 >> u32::from(record[1]).min(16));
-            for head in first..=last.min(0xffff) {
-                if let Some(word) = heads.v4.get_mut(head as usize / 64) {
-                    *word |= 1 << (head % 64);
-                }
-            }
-        }
-        heads
-    }
-
-    fn may_hold(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(v4) => {
-                let head = u32::from(v4) >> 16;
-                self.v4
-                    .get(head as usize / 64)
-                    .is_some_and(|word| word >> (head % 64) & 1 == 1)
-            }
-            IpAddr::V6(_) => self.v6,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct NetRun {
-    family: u8,
-    bits: u8,
-    start: usize,
-    end: usize,
 }
 
 /// What was met while the set was made.
@@ -168,27 +115,9 @@ impl TrailSet {
 
     /// The row of the longest listed network that holds this address.
     pub fn net(&self, address: IpAddr) -> Option<Trail<'_>> {
-        if !self.net_heads.may_hold(address) {
-            return None;
-        }
-        let (family, width, value) = match address {
-            IpAddr::V4(v4) => (4, 32, u128::from(u32::from(v4))),
-            IpAddr::V6(v6) => (6, 128, u128::from(v6)),
-        };
-        let records = self.image.section(Section::Nets);
-        let row = self
-            .net_runs
-            .iter()
-            .filter(|run| run.family == family)
-            .find_map(|run| {
-                let shift = width - u32::from(run.bits);
-                let first = value.checked_shr(shift).map_or(0, |head| head << shift);
-                let found = search(run.start, run.end, |at| {
-                    read_u128(records, at * 24 + 4).map(|net| net.cmp(&first))
-                })?;
-                read_u32(records, found * 24 + 20)
-            })?;
-        self.trail(row)
+        self.nets
+            .find(&self.image, address)
+            .and_then(|row| self.trail(row))
     }
 
     /// The row of exactly this network.
@@ -401,7 +330,7 @@ fn probe<T>(
 }
 
 /// Binary search between two indices; `None` from `compare` ends it.
-fn search(
+pub(super) fn search(
     mut start: usize,
     mut end: usize,
     compare: impl Fn(usize) -> Option<std::cmp::Ordering>,
@@ -471,8 +400,7 @@ impl TrailSet {
     /// The lookups over a validated image.
     pub(super) fn over(image: Image, report: SetReport, repair: bool) -> Self {
         let mut set = Self {
-            net_runs: net_runs(&image),
-            net_heads: NetHeads::of(&image),
+            nets: Nets::of(&image),
             image,
             patterns: Patterns::default(),
             report,
@@ -487,43 +415,6 @@ impl TrailSet {
         set.report.patterns = set.patterns.report.clone();
         set
     }
-}
-
-/// Sort key of a network: family, longest prefix first, first address.
-pub(super) fn net_order(net: &IpNet) -> (u8, u8, u128) {
-    match net {
-        IpNet::V4(net) => (
-            4,
-            u8::MAX - net.prefix_len(),
-            u128::from(u32::from(net.network())),
-        ),
-        IpNet::V6(net) => (6, u8::MAX - net.prefix_len(), u128::from(net.network())),
-    }
-}
-
-fn net_runs(image: &Image) -> Vec<NetRun> {
-    let mut runs: Vec<NetRun> = Vec::new();
-    for (at, record) in image
-        .section(Section::Nets)
-        .as_chunks::<24>()
-        .0
-        .iter()
-        .enumerate()
-    {
-        let (family, bits) = (record[0], record[1]);
-        let width = if family == 4 { 32 } else { 128 };
-        match runs.last_mut() {
-            Some(run) if (run.family, run.bits) == (family, bits) => run.end = at + 1,
-            _ if bits <= width => runs.push(NetRun {
-                family,
-                bits,
-                start: at,
-                end: at + 1,
-            }),
-            _ => {}
-        }
-    }
-    runs
 }
 
 #[cfg(test)]
