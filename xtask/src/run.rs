@@ -72,6 +72,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             "target/release/sensor",
             [
                 "update".as_ref(),
+                "--offline".as_ref(),
                 "-c".as_ref(),
                 config.as_os_str(),
                 "--from".as_ref(),

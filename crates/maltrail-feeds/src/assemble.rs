@@ -11,6 +11,7 @@ use maltrail_core::trail::build::{BuildOptions, Built, SourceId, Stage, TrailBui
 use maltrail_core::trail::line::{Dialect, entry};
 
 use crate::collection::{Collection, ListFile};
+use crate::formats::Entry;
 use crate::report::{Reason, Report};
 
 /// What decides about a build beside the files.
@@ -35,19 +36,10 @@ pub struct Sources {
     pub collections: Vec<Collection>,
     /// The user's own files.
     pub custom: Vec<ListFile>,
-    /// Feeds, in order of their names.
-    pub feeds: Vec<FeedEntries>,
+    /// Entries of the feeds, in order of the feeds' names.
+    pub feeds: Vec<Entry>,
     /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
     pub remote: Vec<String>,
-}
-
-/// What the parser of a feed read from its body.
-#[derive(Clone, Debug, Default)]
-pub struct FeedEntries {
-    /// The feed's name in events.
-    pub reference: String,
-    /// Entries and their labels.
-    pub entries: Vec<(String, String)>,
 }
 
 /// Label of the user's lists elsewhere.
@@ -67,13 +59,16 @@ pub fn assemble(
 ) -> (Built, Report) {
     let mut builder = TrailBuilder::new(build_options(&sources.collections, options));
     let mut report = Report::default();
-    for feed in &sources.feeds {
-        for (entry, info) in &feed.entries {
-            let source = builder.source(info, &feed.reference, Stage::Feed);
-            report.entries += 1;
-            if let Err(error) = builder.add(source, entry) {
-                report.refuse(&feed.reference, 0, Reason::Key(error), entry);
-            }
+    for Entry {
+        text,
+        info,
+        reference,
+    } in &sources.feeds
+    {
+        let source = builder.source(info, reference, Stage::Feed);
+        report.entries += 1;
+        if let Err(error) = builder.add(source, text) {
+            report.refuse(reference, 0, Reason::Key(error), text);
         }
     }
     let shipped = if options.without_static {

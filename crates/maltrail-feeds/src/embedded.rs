@@ -9,6 +9,13 @@ use crate::collection::Collection;
 #[folder = "$CARGO_MANIFEST_DIR/../../trails"]
 struct Files;
 
+/// The text of `trails/feeds.toml`.
+pub fn feeds() -> String {
+    Files::get("feeds.toml").map_or_else(String::new, |file| {
+        String::from_utf8_lossy(&file.data).into_owned()
+    })
+}
+
 /// The embedded collection. `trails/data/*` are its data lists.
 pub fn collection() -> Collection {
     Collection::of(Files::iter().filter_map(|path| {

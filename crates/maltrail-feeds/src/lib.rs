@@ -11,10 +11,15 @@
 pub mod assemble;
 pub mod collection;
 pub mod embedded;
+pub mod fetch;
+pub mod formats;
+pub mod gather;
+pub mod registry;
 pub mod report;
 pub mod update;
 
-pub use assemble::{AssembleOptions, FeedEntries, Sources, assemble};
+pub use assemble::{AssembleOptions, Sources, assemble};
 pub use collection::{Collection, CollectionError};
+pub use fetch::{Fetch, FetchError, HttpFetch};
 pub use report::Report;
 pub use update::{Outcome, Phase, Update, UpdateError};

@@ -10,21 +10,26 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use maltrail_core::config::{Environment, TrailsConfig};
-use maltrail_core::trail::build::Built;
+use maltrail_core::trail::build::{BuildOptions, Built, Stage, TrailBuilder};
 use maltrail_core::trail::csv;
 
 use crate::assemble::{AssembleOptions, Sources, assemble};
 use crate::collection::{Collection, CollectionError, DATA, ListFile};
 use crate::embedded;
-use crate::report::Report;
+use crate::fetch::Fetch;
+use crate::gather::{Gathered, Source, gather, whole_set};
+use crate::report::{Reason, Report};
 
 /// An update to run.
-#[derive(Debug)]
 pub struct Update<'a> {
     /// Options of the configuration.
     pub config: &'a TrailsConfig,
     /// Archive or folder with the public static list; without it the embedded lists are used.
     pub from: Option<&'a Path>,
+    /// What fetches feeds, lists elsewhere and `UPDATE_SERVER`; `None` uses no network.
+    pub fetch: Option<&'a dyn Fetch>,
+    /// Fetch the feeds: asked for by a person, or `USE_FEED_UPDATES`.
+    pub feeds: bool,
     /// Publish even a much smaller set.
     pub force: bool,
     /// Whom to give the files: user and group id, as sudo names them.
@@ -34,6 +39,8 @@ pub struct Update<'a> {
 /// How far an update has come, for progress shown to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Sources fetched, and all of them.
+    Fetching(usize, usize),
     /// Bytes of the archive read, and its size (0 for a folder).
     Reading(u64, u64),
     /// Lists parsed, and all lists.
@@ -53,6 +60,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// Refused lines and counters.
     pub report: Report,
+    /// How each source of the network answered.
+    pub sources: Vec<Source>,
 }
 
 /// Why an update published nothing. The old set is untouched.
@@ -61,6 +70,14 @@ pub enum UpdateError {
     /// The source cannot be read.
     #[error(transparent)]
     Collection(#[from] CollectionError),
+    /// `UPDATE_SERVER` gave no set.
+    #[error("UPDATE_SERVER `{url}`: {reason}; the old file stays")]
+    Server {
+        /// Its address.
+        url: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// Another update is running.
     #[error("another update is running (lock `{}`)", .0.display())]
     Busy(PathBuf),
@@ -118,25 +135,109 @@ impl Update<'_> {
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
         let _lock = lock(folder)?;
+        if let (Some(url), Some(fetch)) = (&self.config.update_server, self.fetch) {
+            return self.take_server_set(url, fetch, progress);
+        }
+        let options = self.options()?;
+        let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
+            gather(
+                self.config,
+                options.disabled_info.as_ref(),
+                fetch,
+                self.feeds,
+                &mut |done, all| {
+                    progress(Phase::Fetching(done, all));
+                },
+            )
+        });
         let sources = Sources {
             collections: self.collections(progress)?,
             custom: own_lists(&self.config.custom_dir)?,
-            ..Sources::default()
+            feeds: fetched.feeds,
+            remote: fetched.remote,
         };
-        let options = self.options()?;
         let (built, report) = assemble(&sources, &options, &mut |done, all| {
             progress(Phase::Building(done, all))
         });
-        let before = rows_of(target);
-        self.accept(&built, before)?;
-        let bytes = self.publish(target, |file| write_rows(file, &built, progress))?;
+        let outcome = self.replace(&built, report, fetched.sources, progress)?;
         self.publish_data(folder, &sources.collections)?;
+        Ok(outcome)
+    }
+
+    /// Takes the whole set from a server: normalised, sorted, nothing else of a build.
+    fn take_server_set(
+        &self,
+        url: &str,
+        fetch: &dyn Fetch,
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Outcome, UpdateError> {
+        let rows = whole_set(url, fetch).map_err(|reason| UpdateError::Server {
+            url: url.to_owned(),
+            reason,
+        })?;
+        let mut builder = TrailBuilder::new(BuildOptions::default());
+        let mut report = Report {
+            entries: rows.len(),
+            ..Report::default()
+        };
+        for (at, row) in (1..).zip(&rows) {
+            let source = builder.source(&row.info, &row.reference, Stage::Static);
+            if let Err(error) = builder.add(source, &row.text) {
+                report.refuse(url, at, Reason::Key(error), &row.text);
+            }
+        }
+        let source = Source {
+            name: url.to_owned(),
+            entries: rows.len(),
+            refused: report.refused_total(),
+            error: None,
+        };
+        self.replace(&builder.finish(), report, vec![source], progress)
+    }
+
+    /// Checks the new set against the old file and puts it in its place.
+    fn replace(
+        &self,
+        built: &Built,
+        report: Report,
+        sources: Vec<Source>,
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Outcome, UpdateError> {
+        let target = &self.config.file;
+        let before = rows_of(target);
+        self.accept(built, before)?;
+        let bytes = self.publish(target, |file| write_rows(file, built, progress))?;
         Ok(Outcome {
             rows: built.len(),
             before,
             bytes,
             report,
+            sources,
         })
+    }
+
+    /// Whether an update by the clock has something to do (`spec` trails §7): no file, an empty one,
+    /// one older than `UPDATE_PERIOD`, or own lists newer than it.
+    pub fn is_due(&self) -> bool {
+        let Ok(file) = fs::metadata(&self.config.file) else {
+            return true;
+        };
+        let age = file.modified().ok().and_then(|at| at.elapsed().ok());
+        let newer = |path: &Path| {
+            let changed = fs::metadata(path).and_then(|meta| meta.modified());
+            changed
+                .ok()
+                .zip(file.modified().ok())
+                .is_some_and(|(list, built)| list > built)
+        };
+        let lists = fs::read_dir(&self.config.custom_dir)
+            .into_iter()
+            .flatten()
+            .flatten();
+        file.len() == 0
+            || age.is_none_or(|age| age.as_secs() >= self.config.update_period_secs)
+            || newer(&self.config.custom_dir)
+            || lists.map(|entry| entry.path()).any(|path| newer(&path))
     }
 
     fn collections(&self, progress: &mut dyn FnMut(Phase)) -> Result<Vec<Collection>, UpdateError> {
@@ -357,6 +458,8 @@ mod tests {
             Update {
                 config: &self.config,
                 from: Some(&from),
+                fetch: None,
+                feeds: false,
                 force: false,
                 owner: None,
             }
@@ -422,6 +525,8 @@ mod tests {
         let forced = Update {
             config: &house.config,
             from: Some(&from),
+            fetch: None,
+            feeds: false,
             force: true,
             owner: None,
         };
@@ -457,6 +562,8 @@ mod tests {
         let outcome = Update {
             config: &house.config,
             from: None,
+            fetch: None,
+            feeds: false,
             force: false,
             owner: None,
         }

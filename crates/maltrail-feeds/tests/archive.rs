@@ -39,6 +39,8 @@ fn the_public_list_gives_its_keys_and_each_is_found_again() {
     let update = Update {
         config: &config.trails,
         from: Some(&archive),
+        fetch: None,
+        feeds: false,
         force: false,
         owner: None,
     };

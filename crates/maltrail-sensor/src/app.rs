@@ -81,12 +81,13 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         force,
         json,
         verbose,
-        offline: _,
+        offline,
     }) = &cli.command
     {
         show(&messages, cli.test);
         let request = update::Request {
             from: from.as_deref(),
+            offline: *offline || cli.offline,
             force: *force,
             json: *json,
             verbose: *verbose,

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use maltrail_core::config::{Config, Environment};
+use maltrail_feeds::gather::Source;
 use maltrail_feeds::update::sudo_owner;
-use maltrail_feeds::{Outcome, Phase, Update};
+use maltrail_feeds::{Fetch, HttpFetch, Outcome, Phase, Update};
 
 use crate::console::say;
 
 /// What the command line asked for.
 pub(crate) struct Request<'a> {
     pub(crate) from: Option<&'a Path>,
+    pub(crate) offline: bool,
     pub(crate) force: bool,
     pub(crate) json: bool,
     pub(crate) verbose: bool,
@@ -30,9 +32,16 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut progress = Progress::new(!request.quiet && !request.json);
+    let client = if request.offline {
+        None
+    } else {
+        Some(HttpFetch::new(config.proxy.as_deref())?)
+    };
     let update = Update {
         config: &config.trails,
         from: request.from,
+        fetch: client.as_ref().map(|client| client as &dyn Fetch),
+        feeds: true,
         force: request.force,
         owner: sudo_owner(environment),
     };
@@ -45,6 +54,10 @@ pub(crate) fn run(
             .lines
             .iter()
             .for_each(|line| say(&format!("    {line}")));
+        outcome
+            .sources
+            .iter()
+            .for_each(|source| say(&format!("    {}", line_of(source))));
     }
     let target = config.trails.file.display().to_string();
     say(&if request.json {
@@ -66,12 +79,36 @@ fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
         0 => String::new(),
         count => format!("; {count} lines refused (--verbose lists them)"),
     };
+    let failed: Vec<&str> = outcome
+        .sources
+        .iter()
+        .filter(|source| source.error.is_some())
+        .map(|source| source.name.as_str())
+        .collect();
+    let failed = match failed.len() {
+        0 => String::new(),
+        1..=3 => format!("; nothing from {}", failed.join(", ")),
+        count => format!(
+            "; nothing from {count} of {} sources (--verbose names them)",
+            outcome.sources.len()
+        ),
+    };
     format!(
-        "[i] trails stored to '{target}': {}{change} from {} lists in {:.1} s{refused}",
+        "[i] trails stored to '{target}': {}{change} from {} lists in {:.1} s{refused}{failed}",
         outcome.rows,
         outcome.report.files,
         took.as_secs_f64()
     )
+}
+
+fn line_of(source: &Source) -> String {
+    match &source.error {
+        Some(error) => format!("{}: nothing: {error}", source.name),
+        None => format!(
+            "{}: {} entries, {} refused",
+            source.name, source.entries, source.refused
+        ),
+    }
 }
 
 fn json(outcome: &Outcome, target: &str) -> String {
@@ -87,9 +124,18 @@ fn json(outcome: &Outcome, target: &str) -> String {
         .iter()
         .map(|(reason, count)| (format!("{reason:?}"), (*count).into()))
         .collect();
+    let sources: Vec<serde_json::Value> = outcome
+        .sources
+        .iter()
+        .map(|source| {
+            serde_json::json!({
+                "name": source.name, "entries": source.entries, "refused": source.refused, "error": source.error,
+            })
+        })
+        .collect();
     serde_json::json!({
         "file": target, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
-        "lists": outcome.report.files, "entries": outcome.report.entries, "refused": refused, "dropped": dropped,
+        "sources": sources, "lists": outcome.report.files, "entries": outcome.report.entries, "refused": refused, "dropped": dropped,
     })
     .to_string()
 }
@@ -115,6 +161,7 @@ impl Progress {
     fn show(&mut self, phase: Phase) {
         const WIDTH: u64 = 30;
         let (number, name, done, all) = match phase {
+            Phase::Fetching(done, all) => (3, "fetching", done as u64, all as u64),
             Phase::Reading(done, all) => (0, "reading the archive", done, all),
             Phase::Building(done, all) => (1, "building", done as u64, all as u64),
             Phase::Writing(done, all) => (2, "writing", done as u64, all as u64),
