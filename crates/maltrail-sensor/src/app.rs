@@ -155,6 +155,7 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
             sensor: config.detect.sensor_name.clone(),
             detect: config.detect.clone(),
             home: config.home_networks.clone(),
+            user_agents: loaded.user_agents,
         },
         loaded.trails,
         loaded.whitelist,
