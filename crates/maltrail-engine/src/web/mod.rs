@@ -27,6 +27,7 @@ use crate::heuristics::{
     sinkhole_response, suspicious_name,
 };
 use crate::matching::url;
+use crate::state::clean_agents::CleanAgents;
 
 pub(crate) mod text;
 
@@ -70,6 +71,7 @@ struct Buffers {
     named: Url,
     form: Vec<u8>,
     agent: Vec<u8>,
+    clean_agents: Option<CleanAgents>,
     lookup: url::Scratch,
     examined: suspicious_request::Scratch,
 }
@@ -156,13 +158,32 @@ impl Web {
         if examined.host_steps(&mut buffers, names, report) {
             if enabled.user_agent
                 && let Some(agent) = request.fields.user_agent
-                && let Some(finding) = self.user_agents.check(agent, &mut buffers.agent)
             {
-                report.finding(finding);
+                agent_step(&self.user_agents, agent, &mut buffers, report);
             }
             examined.url_steps(&mut buffers, names, report);
         }
         self.buffers = buffers;
+    }
+}
+
+/// What concerns the user agent, unless it is known to be clean. The list never changes.
+fn agent_step(
+    user_agents: &UserAgents,
+    agent: &[u8],
+    buffers: &mut Buffers,
+    report: &mut Report<'_>,
+) {
+    let clean = buffers.clean_agents.get_or_insert_with(CleanAgents::new);
+    let Some(place) = clean.unknown(agent) else {
+        return;
+    };
+    match user_agents.check(agent, &mut buffers.agent) {
+        Some(finding) => report.finding(finding),
+        None => {
+            clean.admit(agent, place);
+            report.counters.user_agent_evictions = clean.evictions();
+        }
     }
 }
 
