@@ -43,6 +43,7 @@ fn run(data: &[u8]) -> Vec<Event> {
         sensor: "s".into(),
         detect: config.detect,
         home: NetworkSet::private(),
+        user_agents: Arc::default(),
     };
     let mut engine = Engine::new(engine, trails, Arc::default());
     let mut out = Vec::new();

@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use maltrail_core::event::Event;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
-use net::{A, Setup, ask, at, ping, syn};
+use net::{A, Setup, ask, at, ping, segment, syn};
 
 /// Frames per run; unique names must outnumber what any cache holds.
 const FRAMES: usize = 1 << 16;
@@ -171,6 +171,65 @@ fn dns_warm(bencher: Bencher<'_, '_>) {
         .collect();
     let frames: Vec<_> = (0..FRAMES)
         .map(|_| warm[numbers.below(500)].clone())
+        .collect();
+    run(bencher, &trails(), &frames);
+}
+
+/// Requests as a browser sends them, each for another page.
+fn browser_requests(path: impl Fn(&mut Numbers, usize) -> String) -> Vec<Vec<u8>> {
+    let mut numbers = Numbers(6);
+    (0..FRAMES)
+        .map(|n| {
+            let (path, host) = (path(&mut numbers, n), numbers.name(3));
+            let text = format!(
+                "GET {path} HTTP/1.1\r\nHost: www.{host}\r\n\
+                 User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+                 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+                 Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n\
+                 Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\nPriority: u=0, i\r\n\r\n"
+            );
+            segment(&numbers.client(), &format!("{}:80", numbers.host()), 0x18, text.as_bytes())
+        })
+        .collect()
+}
+
+#[divan::bench]
+fn http_request(bencher: Bencher<'_, '_>) {
+    let frames = browser_requests(|numbers, n| format!("/{}/{n}.html", numbers.word(3)));
+    run(bencher, &trails(), &frames);
+}
+
+#[divan::bench]
+fn http_request_with_query(bencher: Bencher<'_, '_>) {
+    let frames = browser_requests(|numbers, n| {
+        format!(
+            "/{}/search?q={}+{}&page={n}",
+            numbers.word(2),
+            numbers.word(2),
+            numbers.word(2)
+        )
+    });
+    run(bencher, &trails(), &frames);
+}
+
+#[divan::bench]
+fn http_response(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(7);
+    let frames: Vec<_> = (0..FRAMES / 16)
+        .map(|n| {
+            let words: Vec<String> = (0..90).map(|_| numbers.word(6)).collect();
+            let text = format!(
+                "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html; charset=utf-8\r\n\
+                 Content-Length: 90000\r\n\r\n<html><head><title>Page {n}</title></head><body>{}",
+                words.join(" ")
+            );
+            segment(
+                &format!("{}:80", numbers.host()),
+                &numbers.client(),
+                0x10,
+                &text.as_bytes()[..1400.min(text.len())],
+            )
+        })
         .collect();
     run(bencher, &trails(), &frames);
 }

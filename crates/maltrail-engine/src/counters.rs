@@ -34,6 +34,10 @@ pub struct Counters {
     pub fold_evictions: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
+    /// HTTP requests left out because too many stood before them in their segment.
+    pub http_requests_left: u64,
+    /// User agents found clean and forgotten to make room.
+    pub user_agent_evictions: u64,
     /// Trail sets adopted after the first.
     pub trail_sets: u64,
 }
@@ -57,6 +61,8 @@ const OBSERVED: [&str; Observation::NAMES.len()] = [
     "seen_datagram",
     "seen_contact",
     "seen_dns_query",
+    "seen_http_request",
+    "seen_http_response",
 ];
 
 impl Counters {
@@ -75,6 +81,8 @@ impl Counters {
             ("clean_name_evictions", self.clean_name_evictions),
             ("fold_evictions", self.fold_evictions),
             ("link_evictions", self.link_evictions),
+            ("http_requests_left", self.http_requests_left),
+            ("user_agent_evictions", self.user_agent_evictions),
             ("trail_sets", self.trail_sets),
         ]
         .into_iter()

@@ -5,11 +5,12 @@
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use maltrail_core::addr::NetworkSet;
 use maltrail_core::config::DetectConfig;
-use maltrail_core::event::Event;
+use maltrail_core::event::{Event, Members};
 use maltrail_core::name::HostName;
 use maltrail_core::time::Timestamp;
 use maltrail_core::trail::{TrailSet, Whitelist};
@@ -24,11 +25,13 @@ use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::heuristics::Enabled;
+use crate::heuristics::user_agent::UserAgents;
 use crate::matching::{domain, ip};
 use crate::observation::{DnsQuery, Observation};
 use crate::policy::whitelist;
 use crate::state::clean_names::CleanNames;
 use crate::state::folds::Folds;
+use crate::web::Web;
 
 /// What an engine is told once.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct EngineConfig {
     pub detect: DetectConfig,
     /// What "ours" means.
     pub home: NetworkSet,
+    /// Suspicious user agents.
+    pub user_agents: Arc<UserAgents>,
 }
 
 /// Detection of one worker.
@@ -52,6 +57,7 @@ pub struct Engine {
     bursts: Bursts,
     clean_names: CleanNames,
     folds: Folds,
+    web: Web,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -67,6 +73,7 @@ impl Engine {
             decoders: Decoders::new(),
             bursts: Bursts::default(),
             folds: Folds::new(),
+            web: Web::new(&config),
             counters: Counters::default(),
             name: NameBuf::new(),
             config,
@@ -117,6 +124,12 @@ impl Engine {
             return;
         };
         self.counters.observe(&observation);
+        let mut names = Names {
+            trails: &self.trails,
+            whitelist: &self.whitelist,
+            enabled: self.enabled,
+            clean: &mut self.clean_names,
+        };
         let mut report = Report {
             at,
             flow: &flow,
@@ -144,12 +157,6 @@ impl Engine {
                 }
             }
             Observation::DnsQuery(query) if query.is_matched() => {
-                let mut names = Names {
-                    trails: &self.trails,
-                    whitelist: &self.whitelist,
-                    enabled: self.enabled,
-                    clean: &mut self.clean_names,
-                };
                 let name = query.name.as_str();
                 if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
                     report.question(finding, &query, &mut self.folds);
@@ -159,6 +166,10 @@ impl Engine {
                 }
             }
             Observation::DnsQuery(_) => {}
+            Observation::HttpRequest(request) => {
+                self.web.requests(request, &mut names, &mut report);
+            }
+            Observation::HttpResponse(response) => self.web.response(&response, &mut report),
         }
     }
 }
@@ -174,16 +185,20 @@ fn repeats(bursts: &mut Bursts, at: Timestamp, flow: &Flow, packet: &Packet<'_>)
 }
 
 /// The name check and its memory.
-struct Names<'t, 's> {
-    trails: &'t TrailSet,
-    whitelist: &'s Whitelist,
+pub(crate) struct Names<'t, 's> {
+    pub(crate) trails: &'t TrailSet,
+    pub(crate) whitelist: &'s Whitelist,
     enabled: Enabled,
     clean: &'s mut CleanNames,
 }
 
 impl<'t> Names<'t, '_> {
     #[inline]
-    fn check(&mut self, name: HostName<'_>, counters: &mut Counters) -> Option<Finding<'t>> {
+    pub(crate) fn check(
+        &mut self,
+        name: HostName<'_>,
+        counters: &mut Counters,
+    ) -> Option<Finding<'t>> {
         let Some(unknown) = self.clean.unknown(name.as_str()) else {
             counters.clean_names += 1;
             return None;
@@ -198,21 +213,34 @@ impl<'t> Names<'t, '_> {
 }
 
 /// Where findings of one packet go.
-struct Report<'a> {
+pub(crate) struct Report<'a> {
     at: Timestamp,
-    flow: &'a Flow,
+    pub(crate) flow: &'a Flow,
     sensor: &'a str,
     whitelist: &'a Whitelist,
-    counters: &'a mut Counters,
+    pub(crate) counters: &'a mut Counters,
     out: &'a mut Vec<Event>,
 }
 
 impl Report<'_> {
     /// A finding that stands alone.
     #[cold]
-    fn finding(&mut self, finding: Finding<'_>) {
+    pub(crate) fn finding(&mut self, finding: Finding<'_>) {
         if !self.is_whitelisted(&finding) {
             self.emit(finding);
+        }
+    }
+
+    /// A finding in what the packet's source forwards for `client`.
+    #[cold]
+    pub(crate) fn forwarded(&mut self, finding: Finding<'_>, client: IpAddr) {
+        if self.is_whitelisted(&finding) {
+            return;
+        }
+        let sources = format!("{},{client}", self.flow.src.ip);
+        self.emit(finding);
+        if let Some(event) = self.out.last_mut() {
+            event.src_ip = Members::from_text(&sources);
         }
     }
 

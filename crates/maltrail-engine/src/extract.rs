@@ -5,6 +5,7 @@
 
 use maltrail_core::name::HostName;
 use maltrail_wire::dns::{Message, NameBuf};
+use maltrail_wire::http::{Request, Response};
 use maltrail_wire::{Packet, Transport, UdpDatagram};
 
 use crate::matching::inner_label;
@@ -15,9 +16,10 @@ const DNS_PORT: u16 = 53;
 
 /// What `packet` shows. `name` is where a name goes in lower case.
 #[inline]
-pub(crate) fn observe<'a>(packet: &Packet<'_>, name: &'a mut NameBuf) -> Option<Observation<'a>> {
+pub(crate) fn observe<'a>(packet: &Packet<'a>, name: &'a mut NameBuf) -> Option<Observation<'a>> {
     match packet.transport {
-        Transport::Tcp(tcp) => tcp.flags.is_syn().then_some(Observation::Syn),
+        Transport::Tcp(tcp) if tcp.flags.is_syn() => Some(Observation::Syn),
+        Transport::Tcp(tcp) => http(tcp.payload),
         Transport::Udp(udp) if is_dns(&udp) => dns_query(udp.payload, name),
         Transport::Udp(_) => Some(Observation::Datagram),
         Transport::Icmp { echo_request, .. } => echo_request.then_some(Observation::Contact),
@@ -27,6 +29,15 @@ pub(crate) fn observe<'a>(packet: &Packet<'_>, name: &'a mut NameBuf) -> Option<
 
 const fn is_dns(udp: &UdpDatagram<'_>) -> bool {
     udp.src_port == DNS_PORT || udp.dst_port == DNS_PORT
+}
+
+/// An HTTP message that starts with this segment, on any port.
+#[inline]
+fn http(payload: &[u8]) -> Option<Observation<'_>> {
+    if let Some(response) = Response::parse(payload) {
+        return Some(Observation::HttpResponse(response));
+    }
+    Request::parse(payload).map(Observation::HttpRequest)
 }
 
 /// The first question of a whole standard query with a usable name.

@@ -26,6 +26,8 @@ mod matching;
 mod observation;
 mod policy;
 mod state;
+mod web;
 
 pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
+pub use heuristics::user_agent::{UserAgents, UserAgentsError};

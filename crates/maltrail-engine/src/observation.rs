@@ -5,6 +5,7 @@
 
 use maltrail_core::name::HostName;
 use maltrail_wire::dns::{CLASS_IN, rtype};
+use maltrail_wire::http::{Request, Response};
 
 /// One thing seen in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +18,22 @@ pub(crate) enum Observation<'a> {
     Contact,
     /// A question to a resolver.
     DnsQuery(DnsQuery<'a>),
+    /// The start of an HTTP request.
+    HttpRequest(Request<'a>),
+    /// The start of an HTTP response.
+    HttpResponse(Response<'a>),
 }
 
 impl Observation<'_> {
     /// Names of all kinds, in the order of [`Observation::index`].
-    pub(crate) const NAMES: [&'static str; 4] = ["syn", "datagram", "contact", "dns_query"];
+    pub(crate) const NAMES: [&'static str; 6] = [
+        "syn",
+        "datagram",
+        "contact",
+        "dns_query",
+        "http_request",
+        "http_response",
+    ];
 
     /// Position of this kind in [`Observation::NAMES`].
     pub(crate) const fn index(&self) -> usize {
@@ -30,6 +42,8 @@ impl Observation<'_> {
             Self::Datagram => 1,
             Self::Contact => 2,
             Self::DnsQuery(_) => 3,
+            Self::HttpRequest(_) => 4,
+            Self::HttpResponse(_) => 5,
         }
     }
 }

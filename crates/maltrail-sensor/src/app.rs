@@ -157,6 +157,7 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
             sensor: config.detect.sensor_name.clone(),
             detect: config.detect.clone(),
             home: home_networks(config),
+            user_agents: loaded.user_agents,
         },
         loaded.trails,
         loaded.whitelist,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use maltrail_core::config::{Config, TrailsConfig};
 use maltrail_core::trail::{TrailSet, Whitelist};
+use maltrail_engine::UserAgents;
 use maltrail_feeds::{AssembleOptions, Sources, assemble, embedded};
 use tracing::{info, warn};
 
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 pub(crate) struct Loaded {
     pub(crate) trails: Arc<TrailSet>,
     pub(crate) whitelist: Arc<Whitelist>,
+    pub(crate) user_agents: Arc<UserAgents>,
 }
 
 /// Loads `TRAILS_FILE`, or the embedded lists when there is none yet.
@@ -59,7 +61,21 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Loaded> {
     Ok(Loaded {
         trails: Arc::new(trails),
         whitelist: Arc::new(whitelist),
+        user_agents: Arc::new(user_agents(config)?),
     })
+}
+
+/// The list that is compiled in, unless the installation has its own `data/ua.txt`.
+fn user_agents(config: &Config) -> anyhow::Result<UserAgents> {
+    let path = config.root.join("data/ua.txt");
+    let text = if path.is_file() {
+        let bytes = fs::read(&path)
+            .with_context(|| format!("cannot read the user agents `{}`", path.display()))?;
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else {
+        include_str!("../../../trails/data/ua.txt").to_owned()
+    };
+    UserAgents::parse(&text).with_context(|| format!("cannot use `{}`", path.display()))
 }
 
 /// The set of the embedded lists.

@@ -1,6 +1,6 @@
 //! Packet bytes as typed views.
 //!
-//! Frame bytes go in, borrowed views come out: link layer, IP, TCP, UDP, ICMP, DNS. The crate knows
+//! Frame bytes go in, borrowed views come out: link layer, IP, TCP, UDP, ICMP, DNS, HTTP. The crate knows
 //! nothing of trails, events or configuration.
 //!
 //! Guarantees: no allocation, no `unsafe`, no reachable panic (indexing and unwrapping are denied
@@ -12,6 +12,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 pub mod dns;
+pub mod http;
 pub mod icmp;
 pub mod ip;
 pub mod link;

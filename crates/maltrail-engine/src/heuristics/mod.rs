@@ -3,7 +3,17 @@
 
 use maltrail_core::config::DetectConfig;
 
+pub(crate) mod content_type;
+pub(crate) mod direct_download;
+pub(crate) mod iot_download;
 pub(crate) mod long_domain;
+pub(crate) mod missing_host;
+pub(crate) mod proxy_probe;
+pub(crate) mod seized_domain;
+pub(crate) mod sinkhole_response;
+pub(crate) mod suspicious_name;
+pub(crate) mod suspicious_request;
+pub(crate) mod user_agent;
 
 /// Reference text of what a heuristic found.
 pub(crate) use maltrail_core::event::HEURISTIC as REFERENCE;

@@ -5,6 +5,7 @@
 
 pub(crate) mod domain;
 pub(crate) mod ip;
+pub(crate) mod url;
 
 /// Where the first label that is neither first nor last in `name` and equal to `label` starts.
 /// `label` is written with its final dot.

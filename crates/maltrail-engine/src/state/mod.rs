@@ -1,5 +1,6 @@
 //! What the engine remembers. Each file states its bound and what it does when full.
 
+pub(crate) mod clean_agents;
 pub(crate) mod clean_names;
 pub(crate) mod folds;
 pub(crate) mod lru;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test and bench uses its own part")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep, TcpHeader};
 use maltrail_core::addr::NetworkSet;
@@ -11,8 +11,17 @@ use maltrail_core::config::DetectConfig;
 use maltrail_core::event::Event;
 use maltrail_core::time::{Timestamp, Zone};
 use maltrail_core::trail::{TrailSet, Whitelist};
-use maltrail_engine::{Engine, EngineConfig};
+use maltrail_engine::{Engine, EngineConfig, UserAgents};
 use maltrail_wire::LinkType;
+
+/// Link type of all frames made here.
+pub(crate) const ETHERNET: LinkType = LinkType::ETHERNET;
+
+/// The list that ships.
+static USER_AGENTS: LazyLock<Arc<UserAgents>> = LazyLock::new(|| {
+    let text = include_str!("../../../../trails/data/ua.txt");
+    Arc::new(UserAgents::parse(text).expect("user agents"))
+});
 
 /// When vectors happen: 2023-11-14 22:13:20 UTC.
 pub(crate) const SECOND: i64 = 1_700_000_000;
@@ -43,6 +52,11 @@ fn sockets(src: &str, dst: &str) -> (SocketAddr, SocketAddr) {
 
 /// An Ethernet frame with a TCP segment without payload.
 pub(crate) fn tcp(src: &str, dst: &str, flags: u8) -> Vec<u8> {
+    segment(src, dst, flags, &[])
+}
+
+/// An Ethernet frame with a TCP segment.
+pub(crate) fn segment(src: &str, dst: &str, flags: u8, payload: &[u8]) -> Vec<u8> {
     let (src, dst) = sockets(src, dst);
     let mut header = TcpHeader::new(src.port(), dst.port(), 1, 0x2000);
     for (bit, flag) in [
@@ -59,7 +73,7 @@ pub(crate) fn tcp(src: &str, dst: &str, flags: u8) -> Vec<u8> {
     }
     let mut frame = Vec::new();
     let builder = headers(src.ip(), dst.ip()).tcp_header(header);
-    builder.write(&mut frame, &[]).expect("frame");
+    builder.write(&mut frame, payload).expect("frame");
     frame
 }
 
@@ -154,6 +168,8 @@ impl Setup {
                     self.detect.disabled_heuristics.push(name.to_owned());
                 }
                 ("USE_HEURISTICS", "false") => self.detect.heuristics = false,
+                ("CHECK_HOST_DOMAINS", "true") => self.detect.check_host_domains = true,
+                ("CHECK_MISSING_HOST", "true") => self.detect.check_missing_host = true,
                 ("REPAIR_TRUNCATED_TRAILS", "false") => self.repair = false,
                 _ => panic!("option {option}"),
             }
@@ -176,6 +192,7 @@ impl Setup {
             sensor: "sensor1".to_owned(),
             detect: self.detect.clone(),
             home: NetworkSet::private(),
+            user_agents: Arc::clone(&USER_AGENTS),
         };
         Engine::new(config, self.trail_set(), self.whitelist())
     }
