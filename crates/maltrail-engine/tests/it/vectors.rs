@@ -7,7 +7,7 @@ use maltrail_wire::LinkType;
 use crate::net::{self, Setup, at, ip, lines, question, tcp, udp};
 
 /// Rows of a table, each with `N` columns, the header left out.
-fn rows<const N: usize>(table: &'static str, count: usize) -> Vec<[&'static str; N]> {
+pub(crate) fn rows<const N: usize>(table: &'static str, count: usize) -> Vec<[&'static str; N]> {
     let columns = |line: &'static str| {
         let columns: Vec<&str> = line.split('\t').collect();
         <[&str; N]>::try_from(columns).unwrap_or_else(|row| panic!("{row:?}"))
@@ -18,7 +18,7 @@ fn rows<const N: usize>(table: &'static str, count: usize) -> Vec<[&'static str;
 }
 
 /// The lines of an `expected` column: joined by `\n`, escaped; `-` for none.
-fn expected(text: &str) -> Vec<String> {
+pub(crate) fn expected(text: &str) -> Vec<String> {
     if text == "-" {
         return Vec::new();
     }
@@ -39,12 +39,12 @@ fn expected(text: &str) -> Vec<String> {
     out.lines().map(str::to_owned).collect()
 }
 
-fn setup(trails: &str, config: &str) -> Setup {
+pub(crate) fn setup(trails: &str, config: &str) -> Setup {
     let trails = if trails == "-" { "" } else { trails };
     Setup::new(&trails.replace(" || ", "\n")).with(config)
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let pair = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
     (0..text.len()).step_by(2).map(pair).collect()
 }
