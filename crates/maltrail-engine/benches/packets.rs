@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use maltrail_core::event::Event;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
-use net::{A, Setup, ask, at, ping, segment, syn};
+use net::{A, C, S, Setup, ask, at, client_hello, hello_row, ping, segment, syn, udp};
 
 /// Frames per run; unique names must outnumber what any cache holds.
 const FRAMES: usize = 1 << 16;
@@ -231,5 +231,35 @@ fn http_response(bencher: Bencher<'_, '_>) {
             )
         })
         .collect();
+    run(bencher, &trails(), &frames);
+}
+#[divan::bench]
+fn tls_hello(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(6);
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|n| client_hello(&format!("www.{}{n}.com", numbers.word(5))))
+        .map(|hello| segment(C, S, 0x18, &hello))
+        .collect();
+    run(bencher, &trails(), &frames);
+}
+
+/// Payload of an established connection: what most packets of a capture are.
+#[divan::bench]
+fn tls_data(bencher: Bencher<'_, '_>) {
+    let mut engine = Setup::new(&trails()).engine();
+    let mut events = Vec::new();
+    let payload = [&[0x17, 3, 3, 5, 0xb4][..], &[0xa5; 1460]].concat();
+    let capture = Capture::new(&vec![segment(S, C, 0x18, &payload); 1024]);
+    bencher
+        .counter(ItemsCount::new(1024_usize))
+        .bench_local(|| black_box(&capture).pass(black_box(&mut engine), &mut events));
+    assert_eq!(events, []);
+}
+
+/// Initial packets of 1,200 bytes of both versions; their names are known to be clean.
+#[divan::bench]
+fn quic_initial(bencher: Bencher<'_, '_>) {
+    let versions = ["quic_v1", "quic_v2"].map(|id| udp(C, S, &hello_row(id)));
+    let frames: Vec<_> = versions.iter().cycle().take(1024).cloned().collect();
     run(bencher, &trails(), &frames);
 }

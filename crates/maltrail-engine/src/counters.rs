@@ -3,6 +3,7 @@
 use maltrail_core::event::Kind;
 use maltrail_wire::Drop;
 
+use crate::hello::Seen;
 use crate::observation::Observation;
 
 /// Counters of one engine, all since its start.
@@ -40,6 +41,18 @@ pub struct Counters {
     pub user_agent_evictions: u64,
     /// Trail sets adopted after the first.
     pub trail_sets: u64,
+    /// Packets that show a hello and nothing else.
+    pub hellos: u64,
+    /// Host names read in TLS hellos.
+    pub tls_names: u64,
+    /// Host names read in QUIC hellos.
+    pub quic_names: u64,
+    /// Certificates read.
+    pub certificates: u64,
+    /// QUIC packets that look like the first of a client and could not be opened.
+    pub quic_unread: u64,
+    /// Pieces of QUIC hellos left out because there were too many.
+    pub quic_pieces_lost: u64,
 }
 
 /// Types of events, as their counters are named.
@@ -84,6 +97,12 @@ impl Counters {
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),
             ("trail_sets", self.trail_sets),
+            ("hellos", self.hellos),
+            ("tls_names", self.tls_names),
+            ("quic_names", self.quic_names),
+            ("certificates", self.certificates),
+            ("quic_unread", self.quic_unread),
+            ("quic_pieces_lost", self.quic_pieces_lost),
         ]
         .into_iter()
         .chain(drops.map(|(reason, count)| (reason.name(), count)))
@@ -107,6 +126,15 @@ impl Counters {
         if let Some(count) = self.observations.get_mut(observation.index()) {
             *count += 1;
         }
+    }
+
+    /// Takes over what was read in hellos.
+    pub(crate) const fn hellos(&mut self, seen: Seen) {
+        self.tls_names = seen.tls_names;
+        self.quic_names = seen.quic_names;
+        self.certificates = seen.certificates;
+        self.quic_unread = seen.quic_unread;
+        self.quic_pieces_lost = seen.quic_pieces_lost;
     }
 
     pub(crate) fn event(&mut self, kind: &Kind) {

@@ -24,9 +24,10 @@ use crate::decode::Decoders;
 use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
+use crate::hello::{Hello, Hellos};
 use crate::heuristics::Enabled;
 use crate::heuristics::user_agent::UserAgents;
-use crate::matching::{domain, ip};
+use crate::matching::{cert, domain, ip};
 use crate::observation::{DnsQuery, Observation};
 use crate::policy::whitelist;
 use crate::state::clean_names::CleanNames;
@@ -54,6 +55,7 @@ pub struct Engine {
     trails: Arc<TrailSet>,
     whitelist: Arc<Whitelist>,
     decoders: Decoders,
+    hellos: Hellos,
     bursts: Bursts,
     clean_names: CleanNames,
     folds: Folds,
@@ -71,6 +73,7 @@ impl Engine {
             enabled: Enabled::new(&config.detect),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
+            hellos: Hellos::new(&config.detect),
             bursts: Bursts::default(),
             folds: Folds::new(),
             web: Web::new(&config),
@@ -90,6 +93,7 @@ impl Engine {
             Err(reason) => self.counters.drop(reason),
         }
         self.counters.link_evictions = self.decoders.evictions();
+        self.counters.hellos(self.hellos.seen());
     }
 
     /// Lets time pass without packets; live, called once a second. The findings of this engine are
@@ -115,12 +119,18 @@ impl Engine {
     #[inline]
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
         let flow = Flow::of(packet);
+        let greets = self.greeted(at, &flow, packet, out);
         if repeats(&mut self.bursts, at, &flow, packet) {
             self.counters.repeats += 1;
             return;
         }
         let Some(observation) = observe(packet, &mut self.name) else {
-            self.counters.unobserved += 1;
+            let count = if greets {
+                &mut self.counters.hellos
+            } else {
+                &mut self.counters.unobserved
+            };
+            *count += 1;
             return;
         };
         self.counters.observe(&observation);
@@ -171,6 +181,46 @@ impl Engine {
             }
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
         }
+    }
+}
+
+impl Engine {
+    /// Examines what the packet says before its connection is encrypted; whether it says anything.
+    #[inline]
+    fn greeted(
+        &mut self,
+        at: Timestamp,
+        flow: &Flow,
+        packet: &Packet<'_>,
+        out: &mut Vec<Event>,
+    ) -> bool {
+        let hello = self.hellos.read(packet);
+        let finding = match hello {
+            Some(Hello::Sni(name)) => {
+                let mut names = Names {
+                    trails: &self.trails,
+                    whitelist: &self.whitelist,
+                    enabled: self.enabled,
+                    clean: &mut self.clean_names,
+                };
+                names.check(name, &mut self.counters)
+            }
+            Some(Hello::Cert(fingerprint)) => cert::check(&self.trails, &fingerprint),
+            None => None,
+        };
+        let greets = hello.is_some();
+        if let Some(finding) = finding {
+            let mut report = Report {
+                at,
+                flow,
+                sensor: &self.config.sensor,
+                whitelist: &self.whitelist,
+                counters: &mut self.counters,
+                out,
+            };
+            report.finding(finding);
+        }
+        greets
     }
 }
 

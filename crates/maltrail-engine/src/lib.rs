@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! frame ─ decode ─► packet ─ extract ─► observation ─ matching │ heuristics ─► finding ─ policy ─► event
+//!                        └─── hello ──► name, cert ──┘
 //! ```
 //!
 //! [`Engine`] is a function of packets, their times, the trail set, the configuration and its own
@@ -21,6 +22,7 @@ mod engine;
 mod extract;
 mod finding;
 mod flow;
+mod hello;
 mod heuristics;
 mod matching;
 mod observation;

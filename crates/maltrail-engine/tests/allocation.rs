@@ -11,7 +11,9 @@ use std::cell::Cell;
 use maltrail_core::event::Event;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
-use net::{A, AAAA, C, S, Setup, ask, at, ip, ping, syn, tcp, udp};
+use net::{
+    A, AAAA, C, S, Setup, ask, at, client_hello, hello_row, ip, ping, segment, syn, tcp, udp,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -77,6 +79,11 @@ fn clean_frames(n: u16) -> Vec<Vec<u8>> {
         ask("popular.com", A),
         ask(&format!("{}.com", "long-".repeat(12)), A),
         ask("clean.local", A),
+        segment(C, S, 0x18, &client_hello(&format!("tls-{n}.clean.com"))),
+        segment(S, C, 0x18, &hello_row("cert_match")),
+        udp(C, "192.0.2.77:443", &hello_row("quic_v1")),
+        udp(C, "192.0.2.77:443", &hello_row("quic_v2")),
+        udp(C, "192.0.2.77:443", &hello_row("quic_crypto_out_of_order")),
         vec![0xff; 20],
     ]
 }
@@ -98,6 +105,12 @@ fn packets_that_match_nothing_allocate_nothing() {
         counters.clean_name_evictions > 100,
         "the memory of names was full"
     );
+    let read = (
+        counters.tls_names,
+        counters.quic_names,
+        counters.certificates,
+    );
+    assert_eq!(read, (500, 1500, 500), "every hello was read");
 }
 
 #[test]

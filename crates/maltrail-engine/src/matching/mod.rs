@@ -3,6 +3,7 @@
 //! Every function here is pure. A lookup goes by number or borrowed text; text is made only once
 //! something was found.
 
+pub(crate) mod cert;
 pub(crate) mod domain;
 pub(crate) mod ip;
 pub(crate) mod url;

@@ -101,6 +101,47 @@ pub(crate) fn ip(src: &str, dst: &str, proto: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A TLS record with a ClientHello of the usual length that names `name`.
+pub(crate) fn client_hello(name: &str) -> Vec<u8> {
+    let counted = |bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).expect("length");
+        [&length.to_be_bytes()[..], bytes].concat()
+    };
+    let server_name = counted(&[vec![0], counted(name.as_bytes())].concat());
+    let mut extensions = Vec::new();
+    for (kind, data) in [
+        (0x0a0a_u16, vec![]),
+        (23, vec![]),
+        (43, vec![4, 3, 4, 3, 3]),
+        (13, vec![7; 18]),
+        (51, vec![8; 43]),
+        (0, server_name),
+        (16, vec![9; 14]),
+        (21, vec![0; 200]),
+    ] {
+        extensions.extend(kind.to_be_bytes());
+        extensions.extend(counted(&data));
+    }
+    let mut body = vec![3, 3];
+    body.extend([0x55; 32]);
+    body.push(32);
+    body.extend([0x66; 32]);
+    body.extend(counted(&[0x13; 32]));
+    body.extend([1, 0]);
+    body.extend(counted(&extensions));
+    let message = [&[1, 0][..], &counted(&body)].concat();
+    [&[22, 3, 1][..], &counted(&message)].concat()
+}
+
+/// The payload of a row of `tls_quic.tsv`.
+pub(crate) fn hello_row(id: &str) -> Vec<u8> {
+    let mut rows = include_str!("../data/tls_quic.tsv").lines();
+    let row = rows.find_map(|row| row.strip_prefix(id)?.strip_prefix('\t'));
+    let hex = row.and_then(|row| row.split('\t').nth(7)).expect(id);
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
 /// An echo request between IPv4 addresses.
 pub(crate) fn ping(src: &str, dst: &str) -> Vec<u8> {
     ip(src, dst, 1, &[8, 0, 0, 0, 0, 0, 0, 0])
@@ -144,7 +185,7 @@ impl Setup {
     pub(crate) fn new(trails: &str) -> Self {
         Self {
             trails: trails.to_owned(),
-            whitelist: "google.com\n8.8.8.8\n".to_owned(),
+            whitelist: "google.com\n8.8.8.8\nlocal\n".to_owned(),
             detect: DetectConfig {
                 sensor_name: "sensor1".to_owned(),
                 heuristics: true,
@@ -170,6 +211,10 @@ impl Setup {
                 ("USE_HEURISTICS", "false") => self.detect.heuristics = false,
                 ("CHECK_HOST_DOMAINS", "true") => self.detect.check_host_domains = true,
                 ("CHECK_MISSING_HOST", "true") => self.detect.check_missing_host = true,
+                ("CHECK_TLS_SNI", "false") => self.detect.check_sni = false,
+                ("CHECK_TLS_CERTIFICATES", "false") => self.detect.check_certificates = false,
+                // Without effect: `CHECK_TLS_SNI` decides.
+                ("USE_FAST_PREFILTER" | "FAST_FLOW_CUTOFF", _) => {}
                 ("REPAIR_TRUNCATED_TRAILS", "false") => self.repair = false,
                 _ => panic!("option {option}"),
             }

@@ -6,7 +6,9 @@ use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
 use proptest::prelude::*;
 
-use crate::net::{A, AAAA, C, R, S, Setup, ask, at, ping, question, syn, udp};
+use crate::net::{
+    A, AAAA, C, R, S, Setup, ask, at, client_hello, hello_row, ping, question, segment, syn, udp,
+};
 
 const TRAILS: &str = "203.0.113.7,badnet,r\nevil.com,x,r\n203.0.113.9:4444,c2,r\n\
                       2001:db8::66,bad6,r\n198.51.100.0/28,net,r\nd[0-9]+\\.biz,dga,(static)\n";
@@ -21,6 +23,9 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
         (0u8..16).prop_map(|host| ping("192.0.2.10", &format!("198.51.100.{host}"))),
         Just(udp(C, "203.0.113.9:4444", b"x")),
         Just(syn("[2001:db8::1]:1", "[2001:db8::66]:443")),
+        name.prop_map(|name| segment(C, S, 0x18, &client_hello(&name))),
+        Just(segment(S, C, 0x18, &hello_row("cert_match"))),
+        Just(udp(C, S, &hello_row("quic_upper"))),
         (name, prop_oneof![Just(A), Just(AAAA)]).prop_map(|(name, qtype)| ask(&name, qtype)),
     ]
 }
@@ -78,6 +83,7 @@ proptest! {
         let ends = counters.drops.iter().sum::<u64>()
             + counters.observations.iter().sum::<u64>()
             + counters.unobserved
+            + counters.hellos
             + counters.repeats;
         prop_assert_eq!(ends, input.len() as u64);
         prop_assert_eq!(counters.events, events.len() as u64);

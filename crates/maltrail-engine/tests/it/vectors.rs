@@ -44,7 +44,7 @@ pub(crate) fn setup(trails: &str, config: &str) -> Setup {
     Setup::new(&trails.replace(" || ", "\n")).with(config)
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let pair = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
     (0..text.len()).step_by(2).map(pair).collect()
 }
