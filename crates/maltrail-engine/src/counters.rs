@@ -37,6 +37,12 @@ pub struct Counters {
     pub link_evictions: u64,
     /// Trail sets adopted after the first.
     pub trail_sets: u64,
+    /// Findings in answers dropped because they were reported for the same client lately.
+    pub answers_known: u64,
+    /// Reported names forgotten to make room, so that an answer may be reported again.
+    pub reported_evictions: u64,
+    /// CNAME targets not examined because their answer has too many.
+    pub answer_targets_lost: u64,
     /// Packets that show a hello and nothing else.
     pub hellos: u64,
     /// Host names read in TLS hellos.
@@ -70,6 +76,7 @@ const OBSERVED: [&str; Observation::NAMES.len()] = [
     "seen_datagram",
     "seen_contact",
     "seen_dns_query",
+    "seen_dns_answer",
 ];
 
 impl Counters {
@@ -89,6 +96,9 @@ impl Counters {
             ("fold_evictions", self.fold_evictions),
             ("link_evictions", self.link_evictions),
             ("trail_sets", self.trail_sets),
+            ("answers_known", self.answers_known),
+            ("reported_evictions", self.reported_evictions),
+            ("answer_targets_lost", self.answer_targets_lost),
             ("hellos", self.hellos),
             ("tls_names", self.tls_names),
             ("quic_names", self.quic_names),

@@ -5,6 +5,8 @@
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
+mod answers;
+
 use std::sync::Arc;
 
 use maltrail_core::addr::NetworkSet;
@@ -17,6 +19,7 @@ use maltrail_wire::LinkType;
 use maltrail_wire::dns::NameBuf;
 use maltrail_wire::{Packet, Transport};
 
+use self::answers::Answers;
 use crate::burst::Bursts;
 use crate::counters::Counters;
 use crate::decode::Decoders;
@@ -54,6 +57,7 @@ pub struct Engine {
     bursts: Bursts,
     clean_names: CleanNames,
     folds: Folds,
+    answers: Answers,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -70,6 +74,7 @@ impl Engine {
             hellos: Hellos::new(&config.detect),
             bursts: Bursts::default(),
             folds: Folds::new(),
+            answers: Answers::new(&config.detect),
             counters: Counters::default(),
             name: NameBuf::new(),
             config,
@@ -165,10 +170,20 @@ impl Engine {
                     report.question(finding, &query, &mut self.folds);
                 }
                 if let Some(finding) = names.check(query.name, report.counters) {
+                    self.answers.reported.note(at.secs(), flow.src.ip, name);
                     report.question(finding, &query, &mut self.folds);
                 }
             }
             Observation::DnsQuery(_) => {}
+            Observation::DnsAnswer(answer) => {
+                let mut names = Names {
+                    trails: &self.trails,
+                    whitelist: &self.whitelist,
+                    enabled: self.enabled,
+                    clean: &mut self.clean_names,
+                };
+                self.answers.examine(&answer, &mut names, &mut report);
+            }
         }
     }
 }
@@ -244,6 +259,22 @@ impl<'t> Names<'t, '_> {
             counters.clean_name_evictions = self.clean.evictions();
         }
         found
+    }
+
+    /// As [`Names::check`], but a clean name is not remembered: names of answers were asked for, and
+    /// counting them twice would let in what is asked for once.
+    #[inline]
+    fn look(
+        &mut self,
+        name: HostName<'_>,
+        enabled: Enabled,
+        counters: &mut Counters,
+    ) -> Option<Finding<'t>> {
+        if self.clean.unknown(name.as_str()).is_none() {
+            counters.clean_names += 1;
+            return None;
+        }
+        domain::check(self.trails, self.whitelist, enabled, name)
     }
 }
 

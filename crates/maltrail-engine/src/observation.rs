@@ -4,7 +4,7 @@
 //! one copies nothing else.
 
 use maltrail_core::name::HostName;
-use maltrail_wire::dns::{CLASS_IN, rtype};
+use maltrail_wire::dns::{CLASS_IN, Message, rtype};
 
 /// One thing seen in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,14 @@ pub(crate) enum Observation<'a> {
     Contact,
     /// A question to a resolver.
     DnsQuery(DnsQuery<'a>),
+    /// What a resolver answers.
+    DnsAnswer(DnsAnswer<'a>),
 }
 
 impl Observation<'_> {
     /// Names of all kinds, in the order of [`Observation::index`].
-    pub(crate) const NAMES: [&'static str; 4] = ["syn", "datagram", "contact", "dns_query"];
+    pub(crate) const NAMES: [&'static str; 5] =
+        ["syn", "datagram", "contact", "dns_query", "dns_answer"];
 
     /// Position of this kind in [`Observation::NAMES`].
     pub(crate) const fn index(&self) -> usize {
@@ -30,6 +33,7 @@ impl Observation<'_> {
             Self::Datagram => 1,
             Self::Contact => 2,
             Self::DnsQuery(_) => 3,
+            Self::DnsAnswer(_) => 4,
         }
     }
 }
@@ -57,6 +61,51 @@ impl DnsQuery<'_> {
             rtype::A => Some(AddressType::A),
             rtype::AAAA => Some(AddressType::Aaaa),
             _ => None,
+        }
+    }
+}
+
+/// An answer with the first question that it repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DnsAnswer<'a> {
+    /// The name asked for, without those that never leave a site.
+    pub(crate) name: HostName<'a>,
+    /// The record type asked for.
+    pub(crate) qtype: u16,
+    /// The class asked for.
+    pub(crate) qclass: u16,
+    /// The whole message.
+    pub(crate) message: Message<'a>,
+}
+
+/// How a question ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is an answer, though maybe without records.
+    Success {
+        /// Whether it is that of a resolver, rather than of the name's own server.
+        recursion: bool,
+    },
+    /// A resolver says that the name does not exist.
+    NoSuchName,
+    /// Anything else.
+    Other,
+}
+
+impl DnsAnswer<'_> {
+    /// Whether the name is looked up, as in [`DnsQuery::is_matched`].
+    pub(crate) const fn is_matched(&self) -> bool {
+        self.qclass == CLASS_IN && self.qtype != rtype::PTR
+    }
+
+    /// How the question ended. AD and CD, which tell about signatures, make no difference.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        const AD_CD: u8 = 0x30;
+        match self.message.header().flags_low() & !AD_CD {
+            0x80 => Outcome::Success { recursion: true },
+            0x00 => Outcome::Success { recursion: false },
+            0x83 => Outcome::NoSuchName,
+            _ => Outcome::Other,
         }
     }
 }

@@ -3,7 +3,10 @@
 
 use maltrail_core::config::DetectConfig;
 
+pub(crate) mod generated;
 pub(crate) mod long_domain;
+pub(crate) mod parked;
+pub(crate) mod sinkhole;
 
 /// Reference text of what a heuristic found.
 pub(crate) use maltrail_core::event::HEURISTIC as REFERENCE;
