@@ -41,6 +41,12 @@ pub struct Counters {
     pub user_agent_evictions: u64,
     /// Trail sets adopted after the first.
     pub trail_sets: u64,
+    /// Findings in answers dropped because they were reported for the same client lately.
+    pub answers_known: u64,
+    /// Reported names forgotten to make room, so that an answer may be reported again.
+    pub reported_evictions: u64,
+    /// CNAME targets not examined because their answer has too many.
+    pub answer_targets_lost: u64,
     /// Packets that show a hello and nothing else.
     pub hellos: u64,
     /// Host names read in TLS hellos.
@@ -76,6 +82,7 @@ const OBSERVED: [&str; Observation::NAMES.len()] = [
     "seen_dns_query",
     "seen_http_request",
     "seen_http_response",
+    "seen_dns_answer",
 ];
 
 impl Counters {
@@ -97,6 +104,9 @@ impl Counters {
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),
             ("trail_sets", self.trail_sets),
+            ("answers_known", self.answers_known),
+            ("reported_evictions", self.reported_evictions),
+            ("answer_targets_lost", self.answer_targets_lost),
             ("hellos", self.hellos),
             ("tls_names", self.tls_names),
             ("quic_names", self.quic_names),

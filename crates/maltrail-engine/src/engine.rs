@@ -5,6 +5,8 @@
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
+mod answers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use maltrail_wire::LinkType;
 use maltrail_wire::dns::NameBuf;
 use maltrail_wire::{Packet, Transport};
 
+use self::answers::Answers;
 use crate::burst::Bursts;
 use crate::counters::Counters;
 use crate::decode::Decoders;
@@ -60,6 +63,7 @@ pub struct Engine {
     clean_names: CleanNames,
     folds: Folds,
     web: Web,
+    answers: Answers,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -77,6 +81,7 @@ impl Engine {
             bursts: Bursts::default(),
             folds: Folds::new(),
             web: Web::new(&config),
+            answers: Answers::new(&config.detect),
             counters: Counters::default(),
             name: NameBuf::new(),
             config,
@@ -172,6 +177,7 @@ impl Engine {
                     report.question(finding, &query, &mut self.folds);
                 }
                 if let Some(finding) = names.check(query.name, report.counters) {
+                    self.answers.reported.note(at.secs(), flow.src.ip, name);
                     report.question(finding, &query, &mut self.folds);
                 }
             }
@@ -180,6 +186,15 @@ impl Engine {
                 self.web.requests(request, &mut names, &mut report);
             }
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
+            Observation::DnsAnswer(answer) => {
+                let mut names = Names {
+                    trails: &self.trails,
+                    whitelist: &self.whitelist,
+                    enabled: self.enabled,
+                    clean: &mut self.clean_names,
+                };
+                self.answers.examine(&answer, &mut names, &mut report);
+            }
         }
     }
 }
@@ -259,6 +274,22 @@ impl<'t> Names<'t, '_> {
             counters.clean_name_evictions = self.clean.evictions();
         }
         found
+    }
+
+    /// As [`Names::check`], but a clean name is not remembered: names of answers were asked for, and
+    /// counting them twice would let in what is asked for once.
+    #[inline]
+    fn look(
+        &mut self,
+        name: HostName<'_>,
+        enabled: Enabled,
+        counters: &mut Counters,
+    ) -> Option<Finding<'t>> {
+        if self.clean.unknown(name.as_str()).is_none() {
+            counters.clean_names += 1;
+            return None;
+        }
+        domain::check(self.trails, self.whitelist, enabled, name)
     }
 }
 

@@ -4,12 +4,12 @@
 //! `local`, or `.intranet.` inside) are left out here, for DNS only: `spec` sensor §6.
 
 use maltrail_core::name::HostName;
-use maltrail_wire::dns::{Message, NameBuf};
+use maltrail_wire::dns::{Message, Name, NameBuf};
 use maltrail_wire::http::{Request, Response};
 use maltrail_wire::{Packet, Transport, UdpDatagram};
 
 use crate::matching::inner_label;
-use crate::observation::{DnsQuery, Observation};
+use crate::observation::{DnsAnswer, DnsQuery, Observation};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -20,7 +20,7 @@ pub(crate) fn observe<'a>(packet: &Packet<'a>, name: &'a mut NameBuf) -> Option<
     match packet.transport {
         Transport::Tcp(tcp) if tcp.flags.is_syn() => Some(Observation::Syn),
         Transport::Tcp(tcp) => http(tcp.payload),
-        Transport::Udp(udp) if is_dns(&udp) => dns_query(udp.payload, name),
+        Transport::Udp(udp) if is_dns(&udp) => dns(udp.payload, name),
         Transport::Udp(_) => Some(Observation::Datagram),
         Transport::Icmp { echo_request, .. } => echo_request.then_some(Observation::Contact),
         Transport::Other(_) => Some(Observation::Contact),
@@ -40,23 +40,36 @@ fn http(payload: &[u8]) -> Option<Observation<'_>> {
     Request::parse(payload).map(Observation::HttpRequest)
 }
 
-/// The first question of a whole standard query with a usable name.
-fn dns_query<'a>(payload: &[u8], name: &'a mut NameBuf) -> Option<Observation<'a>> {
+/// The first question of a whole standard query, or of an answer, with a usable name.
+fn dns<'a>(payload: &'a [u8], name: &'a mut NameBuf) -> Option<Observation<'a>> {
     let message = Message::parse(payload).ok()?;
-    if !message.header().is_standard_query() {
+    let header = message.header();
+    if !header.is_standard_query() && !header.is_response() {
         return None;
     }
     let question = message.first_question().ok()?;
-    question.name.write_lower(name).ok()?;
-    let name = HostName::new(name.as_str()?)?;
-    if stays_inside(name) {
-        return None;
+    let name = outside_name(question.name, name)?;
+    if header.is_response() {
+        return Some(Observation::DnsAnswer(DnsAnswer {
+            name,
+            qtype: question.qtype,
+            qclass: question.qclass,
+            message,
+        }));
     }
     Some(Observation::DnsQuery(DnsQuery {
         name,
         qtype: question.qtype,
         qclass: question.qclass,
     }))
+}
+
+/// `name` in lower case, if it is a host name that may leave a site.
+#[inline]
+pub(crate) fn outside_name<'a>(name: Name<'_>, buffer: &'a mut NameBuf) -> Option<HostName<'a>> {
+    name.write_lower(buffer).ok()?;
+    let name = HostName::new(buffer.as_str()?)?;
+    (!stays_inside(name)).then_some(name)
 }
 
 /// Whether a resolver is asked for something that never leaves a site.
@@ -116,8 +129,9 @@ mod tests {
 
     fn name_of(payload: &[u8]) -> Option<String> {
         let mut buffer = NameBuf::new();
-        match dns_query(payload, &mut buffer)? {
+        match dns(payload, &mut buffer)? {
             Observation::DnsQuery(query) => Some(query.name.as_str().to_owned()),
+            Observation::DnsAnswer(_) => None,
             other => panic!("{other:?}"),
         }
     }

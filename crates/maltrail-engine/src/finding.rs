@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use maltrail_core::event::{Event, Kind, Members};
+use maltrail_core::name::HostName;
 use maltrail_core::time::Timestamp;
 
 use crate::flow::{Endpoint, Flow};
@@ -47,6 +48,12 @@ fn port(end: Endpoint) -> Members {
 /// `<address> (<name>)`: an address with what it was used for.
 pub(crate) fn address_for(address: IpAddr, name: &str) -> String {
     format!("{address} ({name})")
+}
+
+/// `(<all but the last label>).<last label>`.
+pub(crate) fn name_and_tld(name: HostName<'_>) -> String {
+    let text = name.as_str();
+    parent_of(text, text.len().saturating_sub(name.tld().len()))
 }
 
 /// `(<labels>).<parent>`, or the name itself when `start`, where the parent begins, is 0.
@@ -106,5 +113,7 @@ mod tests {
     fn parents_stand_outside_the_parentheses() {
         assert_eq!(parent_of("a.b.evil.com", 4), "(a.b).evil.com");
         assert_eq!(parent_of("evil.com", 0), "evil.com");
+        let name = HostName::new("a.b.evil.com").unwrap();
+        assert_eq!(name_and_tld(name), "(a.b.evil).com");
     }
 }

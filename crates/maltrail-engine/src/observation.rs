@@ -4,7 +4,7 @@
 //! one copies nothing else.
 
 use maltrail_core::name::HostName;
-use maltrail_wire::dns::{CLASS_IN, rtype};
+use maltrail_wire::dns::{CLASS_IN, Message, rtype};
 use maltrail_wire::http::{Request, Response};
 
 /// One thing seen in a packet.
@@ -22,17 +22,20 @@ pub(crate) enum Observation<'a> {
     HttpRequest(Request<'a>),
     /// The start of an HTTP response.
     HttpResponse(Response<'a>),
+    /// What a resolver answers.
+    DnsAnswer(DnsAnswer<'a>),
 }
 
 impl Observation<'_> {
     /// Names of all kinds, in the order of [`Observation::index`].
-    pub(crate) const NAMES: [&'static str; 6] = [
+    pub(crate) const NAMES: [&'static str; 7] = [
         "syn",
         "datagram",
         "contact",
         "dns_query",
         "http_request",
         "http_response",
+        "dns_answer",
     ];
 
     /// Position of this kind in [`Observation::NAMES`].
@@ -44,6 +47,7 @@ impl Observation<'_> {
             Self::DnsQuery(_) => 3,
             Self::HttpRequest(_) => 4,
             Self::HttpResponse(_) => 5,
+            Self::DnsAnswer(_) => 6,
         }
     }
 }
@@ -71,6 +75,51 @@ impl DnsQuery<'_> {
             rtype::A => Some(AddressType::A),
             rtype::AAAA => Some(AddressType::Aaaa),
             _ => None,
+        }
+    }
+}
+
+/// An answer with the first question that it repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DnsAnswer<'a> {
+    /// The name asked for, without those that never leave a site.
+    pub(crate) name: HostName<'a>,
+    /// The record type asked for.
+    pub(crate) qtype: u16,
+    /// The class asked for.
+    pub(crate) qclass: u16,
+    /// The whole message.
+    pub(crate) message: Message<'a>,
+}
+
+/// How a question ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is an answer, though maybe without records.
+    Success {
+        /// Whether it is that of a resolver, rather than of the name's own server.
+        recursion: bool,
+    },
+    /// A resolver says that the name does not exist.
+    NoSuchName,
+    /// Anything else.
+    Other,
+}
+
+impl DnsAnswer<'_> {
+    /// Whether the name is looked up, as in [`DnsQuery::is_matched`].
+    pub(crate) const fn is_matched(&self) -> bool {
+        self.qclass == CLASS_IN && self.qtype != rtype::PTR
+    }
+
+    /// How the question ended. AD and CD, which tell about signatures, make no difference.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        const AD_CD: u8 = 0x30;
+        match self.message.header().flags_low() & !AD_CD {
+            0x80 => Outcome::Success { recursion: true },
+            0x00 => Outcome::Success { recursion: false },
+            0x83 => Outcome::NoSuchName,
+            _ => Outcome::Other,
         }
     }
 }

@@ -5,11 +5,14 @@ use maltrail_core::config::DetectConfig;
 
 pub(crate) mod content_type;
 pub(crate) mod direct_download;
+pub(crate) mod generated;
 pub(crate) mod iot_download;
 pub(crate) mod long_domain;
 pub(crate) mod missing_host;
+pub(crate) mod parked;
 pub(crate) mod proxy_probe;
 pub(crate) mod seized_domain;
+pub(crate) mod sinkhole;
 pub(crate) mod sinkhole_response;
 pub(crate) mod suspicious_name;
 pub(crate) mod suspicious_request;

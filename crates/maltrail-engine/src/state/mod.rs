@@ -4,3 +4,4 @@ pub(crate) mod clean_agents;
 pub(crate) mod clean_names;
 pub(crate) mod folds;
 pub(crate) mod lru;
+pub(crate) mod reported;

@@ -1,5 +1,6 @@
 //! The engine as its users see it: frames in, event lines out.
 
+mod answers;
 mod hellos;
 mod http;
 mod net;

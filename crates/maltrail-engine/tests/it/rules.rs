@@ -86,7 +86,7 @@ fn port_53_is_for_names_only() {
     check(
         rows,
         &[(at(0), udp(R, C, &question("evil.com", A, 1, 0x8180)))],
-        &[],
+        &["DNS evil.com"],
     );
     let wanted = ["IP 198.51.100.53", "DNS evil.com"];
     check(

@@ -42,8 +42,9 @@ impl Message<'_> {
     pub const CERTIFICATE: u8 = 11;
 }
 
-/// The handshake messages of a payload, over all its records.
+/// The handshake messages of a payload that starts with a handshake record, over all its records.
 pub fn messages(payload: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    let payload = if is_handshake(payload) { payload } else { &[] };
     let fragments = Records(Cursor::new(payload)).take(MAX_RECORDS);
     let handshakes = fragments.filter(|&(kind, _)| kind == HANDSHAKE);
     handshakes.flat_map(|(_, fragment)| fragment_messages(fragment))
@@ -123,6 +124,13 @@ mod tests {
         payload[10] = 2;
         assert_eq!(found(&payload).len(), 1);
         assert!(is_handshake(&payload) && !is_handshake(&payload[1..]) && !is_handshake(&[22]));
+    }
+
+    #[test]
+    fn another_first_record_is_none_of_a_handshake() {
+        let hello = record(22, &[1, 0, 0, 0]);
+        assert_eq!(found(&[record(20, &[1]), hello.clone()].concat()), []);
+        assert_eq!(found(&hello).len(), 1);
     }
 
     #[test]
