@@ -32,6 +32,12 @@ pub struct Counters {
     pub clean_name_evictions: u64,
     /// Reported questions forgotten to make room, so that a later one may be reported twice.
     pub fold_evictions: u64,
+    /// TCP segments that only probe a port; they show nothing by themselves.
+    pub probes: u64,
+    /// Pairs of hosts, and hosts with a service, forgotten to make room while scans are looked for.
+    pub scan_evictions: u64,
+    /// Reports of scans put off to a later packet because too many were due in one second.
+    pub scan_deferrals: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
     /// Trail sets adopted after the first.
@@ -74,6 +80,9 @@ impl Counters {
             ("folded", self.folded),
             ("clean_name_evictions", self.clean_name_evictions),
             ("fold_evictions", self.fold_evictions),
+            ("probes", self.probes),
+            ("scan_evictions", self.scan_evictions),
+            ("scan_deferrals", self.scan_deferrals),
             ("link_evictions", self.link_evictions),
             ("trail_sets", self.trail_sets),
         ]

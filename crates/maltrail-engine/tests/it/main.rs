@@ -3,4 +3,5 @@
 mod net;
 mod properties;
 mod rules;
+mod scans;
 mod vectors;

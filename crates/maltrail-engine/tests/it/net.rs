@@ -153,6 +153,9 @@ impl Setup {
                 ("DISABLED_HEURISTICS", name) => {
                     self.detect.disabled_heuristics.push(name.to_owned());
                 }
+                ("SCAN_WINDOW", seconds) => {
+                    self.detect.scan_window_secs = seconds.parse().expect(seconds);
+                }
                 ("USE_HEURISTICS", "false") => self.detect.heuristics = false,
                 ("REPAIR_TRUNCATED_TRAILS", "false") => self.repair = false,
                 _ => panic!("option {option}"),
