@@ -146,6 +146,16 @@ fn tcp_syn(bencher: Bencher<'_, '_>) {
     run(bencher, &trails(), &frames);
 }
 
+/// One client and many hosts, each tried once: every frame brings a pair of its own.
+#[divan::bench]
+fn tcp_syn_to_many_hosts(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(6);
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|_| syn("10.0.1.7:40000", &format!("{}:443", numbers.host())))
+        .collect();
+    run(bencher, &trails(), &frames);
+}
+
 fn unique_names() -> Vec<Vec<u8>> {
     let mut numbers = Numbers(4);
     (0..FRAMES)

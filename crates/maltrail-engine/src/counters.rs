@@ -33,6 +33,12 @@ pub struct Counters {
     pub clean_name_evictions: u64,
     /// Reported questions forgotten to make room, so that a later one may be reported twice.
     pub fold_evictions: u64,
+    /// TCP segments that only probe a port; they show nothing by themselves.
+    pub probes: u64,
+    /// Pairs of hosts, and hosts with a service, forgotten to make room while scans are looked for.
+    pub scan_evictions: u64,
+    /// Reports of scans put off to a later packet because too many were due in one second.
+    pub scan_deferrals: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
     /// HTTP requests left out because too many stood before them in their segment.
@@ -100,6 +106,9 @@ impl Counters {
             ("folded", self.folded),
             ("clean_name_evictions", self.clean_name_evictions),
             ("fold_evictions", self.fold_evictions),
+            ("probes", self.probes),
+            ("scan_evictions", self.scan_evictions),
+            ("scan_deferrals", self.scan_deferrals),
             ("link_evictions", self.link_evictions),
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),

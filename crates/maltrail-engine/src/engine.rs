@@ -1,6 +1,6 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, bursts, clean names, reported questions, counters. The trail set and
+//! State of its own: decoders, bursts, clean names, reported questions, scans, counters. The trail set and
 //! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
@@ -18,7 +18,7 @@ use maltrail_core::time::Timestamp;
 use maltrail_core::trail::{TrailSet, Whitelist};
 use maltrail_wire::LinkType;
 use maltrail_wire::dns::NameBuf;
-use maltrail_wire::{Packet, Transport};
+use maltrail_wire::{Drop, Packet, Transport};
 
 use self::answers::Answers;
 use crate::burst::Bursts;
@@ -28,8 +28,9 @@ use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::hello::{Hello, Hellos};
-use crate::heuristics::Enabled;
+use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
+use crate::heuristics::{Enabled, port_scanning};
 use crate::matching::{cert, domain, ip};
 use crate::observation::{DnsQuery, Observation};
 use crate::policy::whitelist;
@@ -64,6 +65,7 @@ pub struct Engine {
     folds: Folds,
     web: Web,
     answers: Answers,
+    scans: Scans,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -73,8 +75,10 @@ impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(config: EngineConfig, trails: Arc<TrailSet>, whitelist: Arc<Whitelist>) -> Self {
+        let enabled = Enabled::new(&config.detect);
         Self {
-            enabled: Enabled::new(&config.detect),
+            enabled,
+            scans: Scans::new(enabled, config.detect.scan_window_secs),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
             hellos: Hellos::new(&config.detect),
@@ -94,16 +98,26 @@ impl Engine {
     pub fn packet(&mut self, link: LinkType, at: Timestamp, frame: &[u8], out: &mut Vec<Event>) {
         self.counters.packets += 1;
         match self.decoders.decode(link, frame) {
-            Ok(packet) => self.decoded(at, &packet, out),
-            Err(reason) => self.counters.drop(reason),
+            Ok(packet) => {
+                self.sweep(at, out);
+                self.decoded(at, &packet, out);
+            }
+            Err(reason) => {
+                // A frame of a network that is read lets time pass, whatever is in it.
+                if !matches!(reason, Drop::Link(_)) {
+                    self.sweep(at, out);
+                }
+                self.counters.drop(reason);
+            }
         }
         self.counters.link_evictions = self.decoders.evictions();
         self.counters.hellos(self.hellos.seen());
     }
 
-    /// Lets time pass without packets; live, called once a second. The findings of this engine are
-    /// due with their packets, so nothing is appended: only what holds for one second is forgotten.
-    pub fn tick(&mut self, now: Timestamp, _out: &mut Vec<Event>) {
+    /// Lets time pass without packets; live, called once a second. Appends what was due in seconds
+    /// that are over, such as scans that ended, and forgets what holds for one second.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.sweep(now, out);
         self.folds.advance(now.secs());
     }
 
@@ -121,6 +135,23 @@ impl Engine {
         &self.counters
     }
 
+    /// Reports what was due before the second of `at` began.
+    #[inline]
+    fn sweep(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+        let alerts = self.scans.sweep(at.secs());
+        for alert in alerts {
+            let mut report = Report {
+                at: Timestamp::from_parts(at.secs(), 0),
+                flow: &alert.flow,
+                sensor: &self.config.sensor,
+                whitelist: &self.whitelist,
+                counters: &mut self.counters,
+                out,
+            };
+            report.finding(alert.finding);
+        }
+    }
+
     #[inline]
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
         let flow = Flow::of(packet);
@@ -130,12 +161,11 @@ impl Engine {
             return;
         }
         let Some(observation) = observe(packet, &mut self.name) else {
-            let count = if greets {
-                &mut self.counters.hellos
+            if greets {
+                self.counters.hellos += 1;
             } else {
-                &mut self.counters.unobserved
-            };
-            *count += 1;
+                self.unobserved(&flow, packet);
+            }
             return;
         };
         self.counters.observe(&observation);
@@ -155,12 +185,14 @@ impl Engine {
         };
         match observation {
             Observation::Syn => {
+                self.scans.syn(&flow);
                 if let Some(finding) = ip::syn(&self.trails, &flow) {
                     self.bursts.syn_listed();
                     report.finding(finding);
                 }
             }
             Observation::Datagram => {
+                self.scans.datagram(&flow);
                 if let Some(finding) = ip::datagram(&self.trails, &flow) {
                     self.bursts.datagram_listed();
                     report.finding(finding);
@@ -196,6 +228,25 @@ impl Engine {
                 self.answers.examine(&answer, &mut names, &mut report);
             }
         }
+        self.count_scan_losses();
+    }
+
+    /// A packet without a meaning of its own, which may be one of many that have one together.
+    fn unobserved(&mut self, flow: &Flow, packet: &Packet<'_>) {
+        self.counters.unobserved += 1;
+        if let Transport::Tcp(tcp) = packet.transport
+            && port_scanning::is_probe(tcp.flags)
+        {
+            self.counters.probes += 1;
+            self.scans.probe(flow);
+            self.count_scan_losses();
+        }
+    }
+
+    fn count_scan_losses(&mut self) {
+        let (evictions, deferrals) = self.scans.losses();
+        self.counters.scan_evictions = evictions;
+        self.counters.scan_deferrals = deferrals;
     }
 }
 

@@ -6,16 +6,20 @@ use maltrail_core::config::DetectConfig;
 pub(crate) mod content_type;
 pub(crate) mod direct_download;
 pub(crate) mod generated;
+pub(crate) mod infection;
 pub(crate) mod iot_download;
 pub(crate) mod long_domain;
 pub(crate) mod missing_host;
 pub(crate) mod parked;
+pub(crate) mod port_scanning;
 pub(crate) mod proxy_probe;
+pub(crate) mod scans;
 pub(crate) mod seized_domain;
 pub(crate) mod sinkhole;
 pub(crate) mod sinkhole_response;
 pub(crate) mod suspicious_name;
 pub(crate) mod suspicious_request;
+pub(crate) mod udp_scanning;
 pub(crate) mod user_agent;
 
 /// Reference text of what a heuristic found.
@@ -26,13 +30,31 @@ pub(crate) use maltrail_core::event::HEURISTIC as REFERENCE;
 pub(crate) struct Enabled {
     /// [`long_domain`].
     pub(crate) long_domain: bool,
+    /// [`port_scanning`].
+    pub(crate) port_scanning: bool,
+    /// [`udp_scanning`].
+    pub(crate) udp_scanning: bool,
+    /// [`infection`].
+    pub(crate) infection: bool,
 }
 
 impl Enabled {
+    /// None of them.
+    #[cfg(test)]
+    pub(crate) const OFF: Self = Self {
+        long_domain: false,
+        port_scanning: false,
+        udp_scanning: false,
+        infection: false,
+    };
+
     /// As configured: `USE_HEURISTICS` switches all of them.
     pub(crate) fn new(config: &DetectConfig) -> Self {
         Self {
             long_domain: config.runs(long_domain::NAME),
+            port_scanning: config.runs(port_scanning::NAME),
+            udp_scanning: config.runs(udp_scanning::NAME),
+            infection: config.runs(infection::NAME),
         }
     }
 }

@@ -117,7 +117,10 @@ fn onion_gateway<'a>(trails: &'a TrailSet, name: HostName<'_>) -> Option<Finding
 mod tests {
     use super::*;
 
-    const ON: Enabled = Enabled { long_domain: true };
+    const ON: Enabled = Enabled {
+        long_domain: true,
+        ..Enabled::OFF
+    };
 
     #[track_caller]
     fn check(rows: &str, name: &str, wanted: Option<&str>) {
@@ -250,7 +253,7 @@ mod tests {
         );
         let pattern = "ho[a-z]+\\.com,x,(static)\n";
         check(pattern, name, long);
-        let off = Enabled { long_domain: false };
+        let off = Enabled::OFF;
         check_with(off, "", "", name, None);
         let wanted = Some("(abcdefghijklmnopqrstuvwxy).host.com | x");
         check_with(off, "", pattern, name, wanted);

@@ -74,6 +74,40 @@ impl<T> Lru<T> {
         true
     }
 
+    /// The value with this hash that `is` recognises; it is the newest then.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let at = self.find(hash, is)?;
+        if at != self.newest {
+            self.unlink(at);
+            self.link_newest(at);
+        }
+        self.slots.get_mut(at as usize).map(|slot| &mut slot.value)
+    }
+
+    /// Before an insertion into a full map: makes the oldest value the newest as long as `keep`
+    /// wants it, `tries` times at most, so that something worth less is forgotten.
+    pub(crate) fn spare_oldest(&mut self, tries: usize, keep: impl Fn(&T) -> bool) {
+        if self.slots.len() < self.capacity {
+            return;
+        }
+        for _ in 0..tries {
+            let at = self.oldest;
+            match self.slots.get(at as usize) {
+                Some(slot) if at != self.newest && keep(&slot.value) => {
+                    self.unlink(at);
+                    self.link_newest(at);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// All values, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().map(|slot| &slot.value)
+    }
+
     /// Adds a value that is not held. The oldest one goes when the map is full.
     pub(crate) fn insert(&mut self, hash: u64, value: T) {
         let at = if self.slots.len() < self.capacity {
@@ -220,6 +254,38 @@ mod tests {
         lru.insert(7, "b");
         assert!(lru.touch(7, |&held| held == "a") && lru.touch(7, |&held| held == "b"));
         assert!(!lru.touch(7, |&held| held == "c"));
+    }
+
+    #[test]
+    fn a_full_map_spares_what_is_worth_more_for_so_many_tries() {
+        let mut lru = Lru::new(3);
+        for value in [1, 2, 3] {
+            lru.spare_oldest(1, |_| true);
+            lru.insert(value, value);
+        }
+        lru.spare_oldest(1, |&value| value == 1);
+        lru.insert(4, 4);
+        assert_eq!(lru.iter().copied().collect::<Vec<_>>(), [1, 4, 3]);
+        lru.spare_oldest(2, |_| true);
+        lru.insert(5, 5);
+        assert!(!touch(&mut lru, 4), "3 and 1 were spared, no more tries");
+        let mut one = Lru::new(1);
+        one.insert(1, 1);
+        one.spare_oldest(9, |_| true);
+        one.insert(2, 2);
+        assert!(touch(&mut one, 2));
+    }
+
+    #[test]
+    fn a_value_may_be_changed_and_is_the_newest_then() {
+        let mut lru = Lru::new(2);
+        lru.insert(1, (1, 0));
+        lru.insert(2, (2, 0));
+        lru.get_mut(1, |held| held.0 == 1).unwrap().1 = 9;
+        assert!(lru.get_mut(3, |held| held.0 == 3).is_none());
+        lru.insert(3, (3, 0));
+        assert_eq!(lru.get_mut(1, |held| held.0 == 1), Some(&mut (1, 9)));
+        assert!(lru.get_mut(2, |held| held.0 == 2).is_none());
     }
 
     #[test]

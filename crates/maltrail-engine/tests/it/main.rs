@@ -6,4 +6,5 @@ mod http;
 mod net;
 mod properties;
 mod rules;
+mod scans;
 mod vectors;

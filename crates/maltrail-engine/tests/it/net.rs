@@ -208,6 +208,9 @@ impl Setup {
                 ("DISABLED_HEURISTICS", name) => {
                     self.detect.disabled_heuristics.push(name.to_owned());
                 }
+                ("SCAN_WINDOW", seconds) => {
+                    self.detect.scan_window_secs = seconds.parse().expect(seconds);
+                }
                 ("USE_HEURISTICS", "false") => self.detect.heuristics = false,
                 ("CHECK_HOST_DOMAINS", "true") => self.detect.check_host_domains = true,
                 ("CHECK_MISSING_HOST", "true") => self.detect.check_missing_host = true,
