@@ -614,7 +614,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Words,
         "",
         Commented("long_domain"),
-        "Heuristics to leave out: port_scanning udp_scanning infection web_scanning dns_exhaustion long_domain.",
+        "Heuristics to leave out: content_type direct_download entropy infection iot_download long_domain missing_host parked port_scanning proxy_probe seized_domain sinkhole sinkhole_response suspicious_name suspicious_request udp_scanning user_agent. dns_exhaustion and web_scanning of old files are accepted.",
     ),
     row(
         "SCAN_WINDOW",
