@@ -64,6 +64,17 @@ fn allocations(engine: &mut Engine, start: i64, frames: &[Vec<u8>]) -> (u64, Vec
     (ALLOCATIONS.with(Cell::get) - before, events)
 }
 
+/// A request that goes through every search.
+fn http_request() -> Vec<u8> {
+    b"POST /a/b%20c/d.php?q=one+two&page=2 HTTP/1.1\r\nHost: www.clean.com:8080\r\n\
+      User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+      Accept: */*\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 7\r\n\r\na=b&c=d"
+        .to_vec()
+}
+
+const HTTP_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n\
+    <html><title>Clean</title>";
+
 /// Frames of every kind that match nothing; `n` makes their names and ports new.
 fn clean_frames(n: u16) -> Vec<Vec<u8>> {
     let port = 1024 + n;
@@ -87,6 +98,8 @@ fn clean_frames(n: u16) -> Vec<Vec<u8>> {
         udp(C, "192.0.2.77:443", &hello_row("quic_v1")),
         udp(C, "192.0.2.77:443", &hello_row("quic_v2")),
         udp(C, "192.0.2.77:443", &hello_row("quic_crypto_out_of_order")),
+        segment(C, "192.0.2.77:80", 0x18, &http_request()),
+        segment("192.0.2.77:80", C, 0x18, HTTP_RESPONSE),
         vec![0xff; 20],
     ]
 }
