@@ -579,11 +579,19 @@ LOG_DIR $SYSTEM_LOG_DIR/maltrail
             options::REFERENCE_CAPTURE_FILTER
         );
         let (config, messages) = read(&text).expect("valid");
-        assert_eq!(messages.len(), 1);
+        let texts: Vec<String> = messages.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
         assert!(
-            messages[0].to_string().contains("treated as empty"),
-            "{}",
-            messages[0]
+            texts[0].ends_with("IP_ALIASES: is without effect in this version"),
+            "{texts:?}"
+        );
+        assert!(
+            texts[1].ends_with("PROCESS_COUNT: is without effect in this version"),
+            "{texts:?}"
+        );
+        assert!(
+            texts[2].contains("CAPTURE_FILTER") && texts[2].contains("treated as empty"),
+            "{texts:?}"
         );
         assert_eq!(config.capture.filter, "");
         assert_eq!(config.capture.workers, Workers::AtMost(16));

@@ -124,6 +124,71 @@ pub const SHIPPED_SEVERITY_REGEX: &str = r"(?P<high>\((remote )?custom\)|malware
 /// most TCP from detection (`spec` sensor §20 item 4).
 pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflags] == tcp-syn or port 80 or port 1080 or port 3128 or port 8000 or port 8080 or port 8118 or (port 443 and tcp[((tcp[12]&0xf0)>>2)] = 0x16)))";
 
+/// Options that are read and checked but that nothing acts on yet. Setting one to another value than
+/// the shipped file's gives a warning, and the shipped file says so: nobody shall wait for an alert
+/// that cannot come.
+pub const PENDING: &[&str] = &[
+    "SSL_PEM",
+    "ENABLE_HSTS",
+    "UDP_KEY",
+    "USE_SERVER_UPDATE_TRAILS",
+    "HUNT_TIME_BUDGET",
+    "IP_ALIASES",
+    "HEADER_LOGO",
+    "HOME_LAT",
+    "HOME_LON",
+    "DISABLE_RIPE_LOOKUPS",
+    "INDEX_MAX_SIZE",
+    "RETENTION_DAYS",
+    "COMPRESS_AFTER_DAYS",
+    "FAIL2BAN_REGEX",
+    "FAIL2BAN_ALLOWLIST",
+    "BLACKLIST",
+    "BLACKLIST_ALLOWLIST",
+    "ALERT_WEBHOOK_URL",
+    "ALERT_SEVERITY",
+    "ALERT_FORMAT",
+    "ALERT_THROTTLE",
+    "PROCESS_COUNT",
+    "CAPTURE_WORKERS",
+    "CAPTURE_FANOUT",
+    "RUN_AS",
+    "USER_IGNORELIST",
+    "IGNORE_EVENTS_REGEX",
+    "USE_CONDENSED_STORAGE",
+    "EVENT_THROTTLE_MODE",
+    "EVENT_THROTTLE_WINDOW",
+    "EVENT_THROTTLE_BURST",
+    "EVENT_THROTTLE_MAX_KEYS",
+    "LOG_SERVER_FORMAT",
+    "SYSLOG_SERVER",
+    "LOGSTASH_SERVER",
+    "REMOTE_SEVERITY_REGEX",
+    "STATS_ADDRESS",
+    "METRICS_INTERVAL",
+    "USE_FEED_UPDATES",
+    "UPDATE_PERIOD",
+    "DISABLE_TRAIL_UPDATES",
+];
+
+/// Whether nothing acts on the option yet; families such as `BLACKLIST_<NAME>` are among them.
+pub fn is_pending(name: &str) -> bool {
+    PENDING.contains(&name) || in_family(name)
+}
+
+/// Whether the option has its default or the value of the shipped file.
+pub fn is_usual(name: &str, items: &[String]) -> bool {
+    let Some(option) = find(name) else {
+        return false;
+    };
+    let shipped = match option.shipped {
+        Value(value) => items == [value],
+        Items(shipped) => items == shipped,
+        _ => false,
+    };
+    shipped || items == [option.default]
+}
+
 /// Prefixes of names that exist in any number.
 pub const NAME_PREFIXES: &[(&str, &str)] = &[
     (
@@ -1078,7 +1143,12 @@ fn write_shipped(option: &OptionSpec, out: &mut String) {
         return;
     }
     out.push('\n');
-    for line in wrap(option.doc, 98) {
+    let pending = if is_pending(option.name) {
+        " Without effect in this version."
+    } else {
+        ""
+    };
+    for line in wrap(&format!("{}{pending}", option.doc), 98) {
         out.push_str(&format!("# {line}\n"));
     }
     let name = option.name;
@@ -1165,6 +1235,17 @@ mod tests {
                 option.name
             );
         }
+    }
+
+    #[test]
+    fn options_without_effect_are_rows_and_say_so_in_the_shipped_file() {
+        for name in PENDING {
+            assert!(find(name).is_some(), "{name}");
+        }
+        let file = shipped_file();
+        let (before, _) = file.split_once("#SYSLOG_SERVER ").expect("the line");
+        assert!(before.ends_with("Without effect in this version.\n"));
+        assert!(is_pending("BLACKLIST_SSH") && !is_pending("HTTP_PORT"));
     }
 
     #[test]

@@ -71,8 +71,7 @@ impl Sinks {
             json_file: file(Extension::Json, &[LogFormat::Json, LogFormat::Both])?,
             udp: output.log_server.as_deref().map(UdpSink::new),
             // Events must go somewhere.
-            console: console
-                || (!local && output.log_server.is_none() && output.syslog_servers.is_empty()),
+            console: console || (!local && output.log_server.is_none()),
             counters: Arc::default(),
         })
     }
@@ -169,5 +168,33 @@ impl SinkThread {
             warn!("the sink thread ended with a panic; its last events may be lost");
         }
         self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use maltrail_core::config::Environment;
+
+    use super::*;
+
+    /// Syslog is not sent yet, so it must not silence the terminal.
+    #[test]
+    fn events_always_have_a_place_to_go() {
+        let console = |text: &str| {
+            let read = Config::parse(text, "f", Path::new("/"), &Environment::default());
+            let (config, _) = read.expect("valid");
+            Sinks::open(&config, false)
+                .expect("no folder is needed")
+                .console
+        };
+        assert!(console("DISABLE_LOCAL_LOG_STORAGE true\n"));
+        assert!(console(
+            "DISABLE_LOCAL_LOG_STORAGE true\nSYSLOG_SERVER 192.0.2.1:514\n"
+        ));
+        assert!(!console(
+            "DISABLE_LOCAL_LOG_STORAGE true\nLOG_SERVER 127.0.0.1:9\n"
+        ));
     }
 }
