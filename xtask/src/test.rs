@@ -31,7 +31,7 @@ struct Counts {
 /// Runs everything; fails when anything failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut needed = vec![Tool::Linker, Tool::Libpcap];
+    let mut needed = vec![Tool::Linker, Tool::Libpcap, Tool::Networks];
     if !options.without_browser {
         needed.push(Tool::Browser);
     }

@@ -17,6 +17,8 @@ pub(crate) enum Tool {
     Libpcap,
     /// Chromium and its driver.
     Browser,
+    /// `ip`, with which tests make networks of their own.
+    Networks,
 }
 
 impl Tool {
@@ -25,6 +27,7 @@ impl Tool {
             Self::Linker => exists("cc"),
             Self::Libpcap => links_with("pcap"),
             Self::Browser => browser().is_some() && exists("chromedriver"),
+            Self::Networks => exists("ip"),
         }
     }
 
@@ -33,6 +36,7 @@ impl Tool {
             Self::Linker => "a C linker",
             Self::Libpcap => "libpcap with its headers",
             Self::Browser => "Chromium and chromedriver",
+            Self::Networks => "iproute2",
         }
     }
 
@@ -43,6 +47,8 @@ impl Tool {
             (Self::Libpcap, Manager::Dnf) => &["libpcap-devel"],
             (Self::Browser, Manager::Apt) => &["chromium", "chromium-driver"],
             (Self::Browser, Manager::Dnf) => &["chromium", "chromedriver"],
+            (Self::Networks, Manager::Apt) => &["iproute2"],
+            (Self::Networks, Manager::Dnf) => &["iproute"],
         }
     }
 }
