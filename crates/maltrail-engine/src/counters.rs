@@ -29,6 +29,8 @@ pub struct Counters {
     pub whitelisted: u64,
     /// Findings dropped because the other address type of the same name was reported.
     pub folded: u64,
+    /// Findings that became further reasons of an event of the same packet.
+    pub merged: u64,
     /// Clean names forgotten to make room.
     pub clean_name_evictions: u64,
     /// Reported questions forgotten to make room, so that a later one may be reported twice.
@@ -104,6 +106,7 @@ impl Counters {
             ("events", self.events),
             ("whitelisted", self.whitelisted),
             ("folded", self.folded),
+            ("merged", self.merged),
             ("clean_name_evictions", self.clean_name_evictions),
             ("fold_evictions", self.fold_evictions),
             ("probes", self.probes),

@@ -6,13 +6,13 @@
 //! back costs nothing but the memory of the current second.
 
 mod answers;
+mod report;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use maltrail_core::addr::NetworkSet;
 use maltrail_core::config::DetectConfig;
-use maltrail_core::event::{Event, Members};
+use maltrail_core::event::Event;
 use maltrail_core::name::HostName;
 use maltrail_core::time::Timestamp;
 use maltrail_core::trail::{TrailSet, Whitelist};
@@ -21,6 +21,8 @@ use maltrail_wire::dns::NameBuf;
 use maltrail_wire::{Drop, Packet, Transport};
 
 use self::answers::Answers;
+pub(crate) use self::report::Report;
+use self::report::Seen;
 use crate::burst::Bursts;
 use crate::counters::Counters;
 use crate::decode::Decoders;
@@ -32,8 +34,7 @@ use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
 use crate::heuristics::{Enabled, port_scanning};
 use crate::matching::{cert, domain, ip};
-use crate::observation::{DnsQuery, Observation};
-use crate::policy::whitelist;
+use crate::observation::Observation;
 use crate::state::clean_names::CleanNames;
 use crate::state::folds::Folds;
 use crate::web::Web;
@@ -143,9 +144,11 @@ impl Engine {
             let mut report = Report {
                 at: Timestamp::from_parts(at.secs(), 0),
                 flow: &alert.flow,
-                sensor: &self.config.sensor,
+                seen: Seen::NOTHING,
+                config: &self.config,
                 whitelist: &self.whitelist,
                 counters: &mut self.counters,
+                first: out.len(),
                 out,
             };
             report.finding(alert.finding);
@@ -155,6 +158,7 @@ impl Engine {
     #[inline]
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
         let flow = Flow::of(packet);
+        let first = out.len();
         let greets = self.greeted(at, &flow, packet, out);
         if repeats(&mut self.bursts, at, &flow, packet) {
             self.counters.repeats += 1;
@@ -178,9 +182,11 @@ impl Engine {
         let mut report = Report {
             at,
             flow: &flow,
-            sensor: &self.config.sensor,
+            seen: Seen::of(packet),
+            config: &self.config,
             whitelist: &self.whitelist,
             counters: &mut self.counters,
+            first,
             out,
         };
         match observation {
@@ -204,6 +210,7 @@ impl Engine {
                 }
             }
             Observation::DnsQuery(query) if query.is_matched() => {
+                report.seen.question();
                 let name = query.name.as_str();
                 if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
                     report.question(finding, &query, &mut self.folds);
@@ -219,6 +226,7 @@ impl Engine {
             }
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
             Observation::DnsAnswer(answer) => {
+                report.seen.question();
                 let mut names = Names {
                     trails: &self.trails,
                     whitelist: &self.whitelist,
@@ -261,8 +269,10 @@ impl Engine {
         out: &mut Vec<Event>,
     ) -> bool {
         let hello = self.hellos.read(packet);
+        let mut seen = Seen::hello(packet);
         let finding = match hello {
             Some(Hello::Sni(name)) => {
+                seen.name(name.as_str().as_bytes());
                 let mut names = Names {
                     trails: &self.trails,
                     whitelist: &self.whitelist,
@@ -279,9 +289,11 @@ impl Engine {
             let mut report = Report {
                 at,
                 flow,
-                sensor: &self.config.sensor,
+                seen,
+                config: &self.config,
                 whitelist: &self.whitelist,
                 counters: &mut self.counters,
+                first: out.len(),
                 out,
             };
             report.finding(finding);
@@ -341,69 +353,6 @@ impl<'t> Names<'t, '_> {
             return None;
         }
         domain::check(self.trails, self.whitelist, enabled, name)
-    }
-}
-
-/// Where findings of one packet go.
-pub(crate) struct Report<'a> {
-    at: Timestamp,
-    pub(crate) flow: &'a Flow,
-    sensor: &'a str,
-    whitelist: &'a Whitelist,
-    pub(crate) counters: &'a mut Counters,
-    out: &'a mut Vec<Event>,
-}
-
-impl Report<'_> {
-    /// A finding that stands alone.
-    #[cold]
-    pub(crate) fn finding(&mut self, finding: Finding<'_>) {
-        if !self.is_whitelisted(&finding) {
-            self.emit(finding);
-        }
-    }
-
-    /// A finding in what the packet's source forwards for `client`.
-    #[cold]
-    pub(crate) fn forwarded(&mut self, finding: Finding<'_>, client: IpAddr) {
-        if self.is_whitelisted(&finding) {
-            return;
-        }
-        let sources = format!("{},{client}", self.flow.src.ip);
-        self.emit(finding);
-        if let Some(event) = self.out.last_mut() {
-            event.src_ip = Members::from_text(&sources);
-        }
-    }
-
-    /// A finding in a question, which may be the other half of one reported before.
-    #[cold]
-    fn question(&mut self, finding: Finding<'_>, query: &DnsQuery<'_>, folds: &mut Folds) {
-        if self.is_whitelisted(&finding) {
-            return;
-        }
-        if let Some(half) = query.address_type() {
-            let name = query.name.as_str();
-            let folded = folds.folds(self.at.secs(), self.flow, name, half, &finding);
-            self.counters.fold_evictions = folds.evictions();
-            if folded {
-                self.counters.folded += 1;
-                return;
-            }
-        }
-        self.emit(finding);
-    }
-
-    fn is_whitelisted(&mut self, finding: &Finding<'_>) -> bool {
-        let dropped = whitelist::drops(self.whitelist, &finding.kind, self.flow);
-        self.counters.whitelisted += u64::from(dropped);
-        dropped
-    }
-
-    fn emit(&mut self, finding: Finding<'_>) {
-        let event = finding.into_event(self.sensor, self.at, self.flow);
-        self.counters.event(&event.kind);
-        self.out.push(event);
     }
 }
 

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use maltrail_core::event::{Event, Kind, Members};
+use maltrail_core::event::{Details, Event, HEURISTIC, Kind, Members, Reason};
 use maltrail_core::name::HostName;
 use maltrail_core::time::Timestamp;
+use maltrail_core::trail::Trail;
 
 use crate::flow::{Endpoint, Flow};
+
+/// The rule of findings that a trail explains; heuristics have their own names.
+const TRAIL: &str = "trail";
 
 /// One finding. Made only when there is something to report, so it may allocate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +24,94 @@ pub(crate) struct Finding<'a> {
     pub(crate) info: Cow<'a, str>,
     /// Where it comes from.
     pub(crate) reference: Cow<'a, str>,
+    /// What decided.
+    pub(crate) why: Why<'a>,
 }
 
-impl Finding<'_> {
+/// What decided that something is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Why<'a> {
+    /// [`TRAIL`], or the name of a heuristic.
+    rule: &'static str,
+    /// The trail's key, or what the heuristic recognised.
+    key: Cow<'a, str>,
+    /// What was looked at; `None` when only the caller knows.
+    field: Option<Field>,
+}
+
+impl<'a> Finding<'a> {
+    /// What `row` lists.
+    pub(crate) fn listed(kind: Kind, trail: String, row: Trail<'a>) -> Self {
+        Self {
+            kind,
+            trail,
+            info: Cow::Borrowed(row.info),
+            reference: Cow::Borrowed(row.reference),
+            why: Why {
+                rule: TRAIL,
+                key: Cow::Borrowed(row.key),
+                field: None,
+            },
+        }
+    }
+
+    /// What the heuristic `rule` found.
+    pub(crate) fn heuristic(
+        rule: &'static str,
+        kind: Kind,
+        trail: String,
+        info: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            kind,
+            trail,
+            info: info.into(),
+            reference: Cow::Borrowed(HEURISTIC),
+            why: Why {
+                rule,
+                key: Cow::Borrowed(""),
+                field: None,
+            },
+        }
+    }
+
+    /// The same with what was recognised.
+    pub(crate) fn keyed(mut self, key: impl Into<Cow<'a, str>>) -> Self {
+        self.why.key = key.into();
+        self
+    }
+
+    /// The same, found in `field`.
+    pub(crate) fn at(mut self, field: Field) -> Self {
+        self.why.field = Some(field);
+        self
+    }
+
+    /// Whether it was found in what the caller was looking at.
+    pub(crate) const fn stands_in_part(&self) -> bool {
+        self.why.field.is_none()
+    }
+
+    /// Why it is reported, when its field begins at `offset` of the evidence and `field` is what
+    /// the caller was looking at.
+    pub(crate) fn reason(&self, field: Field, offset: Option<u16>) -> Reason {
+        Reason {
+            rule: Cow::Borrowed(self.why.rule),
+            key: self.why.key.clone().into_owned(),
+            field: Cow::Borrowed(self.why.field.unwrap_or(field).name()),
+            offset,
+            source: self.reference.clone().into_owned(),
+        }
+    }
+
     /// The event of this finding in a packet of `flow`.
-    pub(crate) fn into_event(self, sensor: &str, time: Timestamp, flow: &Flow) -> Event {
+    pub(crate) fn into_event(
+        self,
+        sensor: &str,
+        time: Timestamp,
+        flow: &Flow,
+        details: Details,
+    ) -> Event {
         Event {
             time,
             sensor: sensor.to_owned(),
@@ -37,6 +124,65 @@ impl Finding<'_> {
             trail: self.trail,
             info: self.info.into_owned(),
             reference: self.reference.into_owned(),
+            details,
+        }
+    }
+}
+
+/// A part of a packet that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// Nothing in particular: what counts is that the packet was sent.
+    Packet,
+    /// The sender's address, maybe with its port.
+    Source,
+    /// The receiver's address, maybe with its port.
+    Destination,
+    /// The name that a resolver is asked for.
+    DnsQuestion,
+    /// A name that stands for the one asked for.
+    DnsCname,
+    /// An address that a name has.
+    DnsAddress,
+    /// The server's name in a TLS hello.
+    TlsSni,
+    /// The server's name in a QUIC hello.
+    QuicSni,
+    /// A server's certificate.
+    TlsCertificate,
+    /// The host that a request names.
+    HttpHost,
+    /// The target of a request.
+    HttpTarget,
+    /// The body of a request.
+    HttpBody,
+    /// `User-Agent`.
+    HttpUserAgent,
+    /// `Content-Type` of a response.
+    HttpContentType,
+    /// A response, head or body.
+    HttpResponse,
+}
+
+impl Field {
+    /// The name in events.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Source => "ip.src",
+            Self::Destination => "ip.dst",
+            Self::DnsQuestion => "dns.question",
+            Self::DnsCname => "dns.cname",
+            Self::DnsAddress => "dns.address",
+            Self::TlsSni => "tls.sni",
+            Self::QuicSni => "quic.sni",
+            Self::TlsCertificate => "tls.certificate",
+            Self::HttpHost => "http.host",
+            Self::HttpTarget => "http.target",
+            Self::HttpBody => "http.body",
+            Self::HttpUserAgent => "http.user_agent",
+            Self::HttpContentType => "http.content_type",
+            Self::HttpResponse => "http.response",
         }
     }
 }
@@ -71,19 +217,48 @@ mod tests {
     use crate::flow::tests::flow;
 
     fn finding() -> Finding<'static> {
-        Finding {
-            kind: Kind::Ip,
-            trail: "203.0.113.7".into(),
-            info: "badnet".into(),
-            reference: "r".into(),
-        }
+        Finding::listed(
+            Kind::Ip,
+            "203.0.113.7".into(),
+            Trail {
+                key: "203.0.113.0/24",
+                info: "badnet",
+                reference: "r",
+            },
+        )
+    }
+
+    #[test]
+    fn a_reason_says_which_row_decided_and_where() {
+        let reason = finding().reason(Field::Packet, Some(3));
+        assert_eq!(
+            (
+                reason.rule.as_ref(),
+                reason.key.as_str(),
+                reason.field.as_ref()
+            ),
+            ("trail", "203.0.113.0/24", "packet")
+        );
+        assert_eq!((reason.offset, reason.source.as_str()), (Some(3), "r"));
+        let own = finding().at(Field::Source).reason(Field::Packet, None);
+        assert_eq!(own.field, "ip.src");
+        let counted = Finding::heuristic("port_scanning", Kind::Ip, String::new(), "x");
+        let reason = counted.keyed("k").reason(Field::Packet, None);
+        assert_eq!(
+            (
+                reason.rule.as_ref(),
+                reason.key.as_str(),
+                reason.source.as_str()
+            ),
+            ("port_scanning", "k", HEURISTIC)
+        );
     }
 
     #[test]
     fn an_event_has_the_ends_of_its_packet() {
         let time = Timestamp::from_parts(1_700_000_000, 7);
         let flow = flow("192.0.2.10:0", "[2001:db8::66]:443", "TCP");
-        let event = finding().into_event("sensor1", time, &flow);
+        let event = finding().into_event("sensor1", time, &flow, Details::default());
         assert_eq!((event.time, event.sensor.as_str()), (time, "sensor1"));
         assert_eq!(
             (event.src_ip.as_str(), event.src_port.as_str()),
@@ -102,7 +277,7 @@ mod tests {
     #[test]
     fn ports_of_a_protocol_without_any_are_empty() {
         let flow = flow("192.0.2.10", "203.0.113.7", "GRE");
-        let event = finding().into_event("s", Timestamp::default(), &flow);
+        let event = finding().into_event("s", Timestamp::default(), &flow, Details::default());
         assert_eq!(
             (event.src_port.as_str(), event.dst_port.as_str()),
             ("-", "-")

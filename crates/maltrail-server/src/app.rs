@@ -85,13 +85,18 @@ impl App {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
-        let store =
-            Store::open(&config.log_dir, options.zone.clone(), HOT_BYTES).with_context(|| {
-                format!(
-                    "cannot use LOG_DIR `{}`; create it or fix its permissions",
-                    config.log_dir.display()
-                )
-            })?;
+        let store = Store::open(
+            &config.log_dir,
+            options.zone.clone(),
+            HOT_BYTES,
+            config.home_networks.clone(),
+        )
+        .with_context(|| {
+            format!(
+                "cannot use LOG_DIR `{}`; create it or fix its permissions",
+                config.log_dir.display()
+            )
+        })?;
         let lock = lock_index(&store)?;
         let udp = open_udp(&config).await?;
         let auth = Auth::open(&config, options.keep_default_password).with_context(|| {
@@ -149,8 +154,13 @@ impl App {
         progress: impl FnMut(String, u64),
     ) -> anyhow::Result<()> {
         let mut progress = progress;
-        let store = Store::open(&config.log_dir, zone, HOT_BYTES)
-            .with_context(|| format!("cannot use LOG_DIR `{}`", config.log_dir.display()))?;
+        let store = Store::open(
+            &config.log_dir,
+            zone,
+            HOT_BYTES,
+            config.home_networks.clone(),
+        )
+        .with_context(|| format!("cannot use LOG_DIR `{}`", config.log_dir.display()))?;
         let _lock = lock_index(&store)?;
         store.drop_index(None)?;
         store.index_all(|day, events| progress(day.to_string(), events))?;

@@ -3,11 +3,14 @@
 //! ```json
 //! {"id":"…16 hex…","time":"2026-11-24T09:14:22.117034Z","sensor":"hq-core","src_ip":["10.0.0.5"],
 //!  "src_port":["40000"],"dst_ip":["1.1.1.1"],"dst_port":["53"],"proto":"UDP","type":"DNS",
-//!  "trail":"(www).evil.example","info":"lumma (malware)","reference":"(static)","severity":"high"}
+//!  "trail":"(www).evil.example","info":"lumma (malware)","reference":"(static)","severity":"high",
+//!  "direction":"out","reasons":[{"rule":"trail","key":"evil.example","field":"dns.question",
+//!  "offset":12,"source":"(static)"}],"evidence":"EjQBAAAB…"}
 //! ```
 //!
 //! Lists hold each member of a condensed event; a column without a value is an empty list. `id` is
-//! that of the event's line, so an event that arrives both ways is recognised.
+//! that of the event's line, so an event that arrives both ways is recognised. The last three members
+//! are left out when nothing is known ([`super::details`]).
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -51,6 +54,16 @@ impl Serialize for JsonEvent<'_> {
         map.serialize_entry("info", &event.info)?;
         map.serialize_entry("reference", &event.reference)?;
         map.serialize_entry("severity", &event.severity())?;
+        let details = &event.details;
+        if let Some(direction) = details.direction {
+            map.serialize_entry("direction", &direction)?;
+        }
+        if !details.reasons.is_empty() {
+            map.serialize_entry("reasons", &details.reasons)?;
+        }
+        if !details.evidence.is_empty() {
+            map.serialize_entry("evidence", &details.evidence)?;
+        }
         map.end()
     }
 }
@@ -67,6 +80,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Direction, Evidence, Reason};
 
     #[test]
     fn the_object_has_lists_and_the_line_s_id() {
@@ -86,5 +100,28 @@ mod tests {
             (value["type"].as_str(), value["severity"].as_str()),
             (Some("IP"), Some("high"))
         );
+    }
+
+    #[test]
+    fn what_the_line_does_not_say_follows_the_severity() {
+        let line = "\"2023-11-14 22:13:20.123456\" s 203.0.113.7 1 10.0.0.5 443 TCP IP 203.0.113.7 \"badnet (malware)\" (static)\n";
+        let mut event = Event::parse_line(line, &Zone::UTC).expect("line");
+        assert!(
+            event
+                .to_json_line(&Zone::UTC)
+                .ends_with("\"severity\":\"high\"}\n")
+        );
+        event.details.direction = Some(Direction::In);
+        event.details.evidence = Evidence::around(b"GET /", None).0;
+        event.details.reasons.push(Reason {
+            rule: "trail".into(),
+            key: "203.0.113.7".into(),
+            field: "ip.src".into(),
+            offset: None,
+            source: "(static)".into(),
+        });
+        let wanted = r#""severity":"low","direction":"in","reasons":[{"rule":"trail","key":"203.0.113.7","field":"ip.src","source":"(static)"}],"evidence":"R0VUIC8="}"#;
+        let json = event.to_json_line(&Zone::UTC);
+        assert!(json.trim_end().ends_with(wanted), "{json}");
     }
 }

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::event::{Event, Kind, Members};
+use crate::event::{Details, Event, Kind, Members};
 use crate::limits::{EVENT_COLUMNS, EVENT_LINE_BYTES};
 use crate::time::{Timestamp, Zone};
 
@@ -148,6 +148,7 @@ impl Event {
             trail: text(&trail),
             info: text(&info),
             reference: text(&reference),
+            details: Details::default(),
         })
     }
 
@@ -289,6 +290,7 @@ mod tests {
             trail: "203.0.113.7".into(),
             info: "badnet (malware)".into(),
             reference: "(static)".into(),
+            details: Details::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! event holds several, comma-joined, exactly as the log line writes them. [`mod@line`] is the log line
 //! both ways, [`severity`] the one place where severity is computed.
 
+pub mod details;
 pub mod json;
 pub mod line;
 pub mod severity;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::time::Timestamp;
+pub use details::{Details, Direction, Evidence, Reason};
 pub use line::{EventId, LineError};
 pub use severity::{RemoteSeverity, Severity};
 
@@ -46,12 +48,22 @@ pub struct Event {
     pub info: String,
     /// Where the indicator comes from: `(static)`, `(custom)`, `(heuristic)` or a feed's name.
     pub reference: String,
+    /// What does not stand in the line.
+    pub details: Details,
 }
 
 impl Event {
-    /// Severity by the rule of the dashboard (`spec` dashboard §3), used in JSON, API and page.
+    /// Severity by the rule of the dashboard (`spec` dashboard §3), used in JSON, API and page;
+    /// lowered for a listed host that only [knocks](severity::is_knock).
     pub fn severity(&self) -> Severity {
-        Severity::of(&self.info, &self.reference)
+        let severity = Severity::of(&self.info, &self.reference);
+        let knocks = self.details.direction == Some(Direction::In)
+            && severity::is_knock(self.kind.as_str(), &self.trail, self.src_ip.as_str());
+        if knocks {
+            severity.of_knock(&self.reference)
+        } else {
+            severity
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! How bad an event is.
 //!
+//! A listed host outside that approaches one of ours ([`is_knock`]) is noise of the Internet unless
+//! the operator listed it: such an event is low. Traffic from ours to a listed host is not lowered.
+//!
 //! Two rules exist. [`Severity::of`] is the dashboard's (`spec` dashboard §3): it serves JSON, the
 //! API and the page. [`RemoteSeverity`] is the operator's `REMOTE_SEVERITY_REGEX`: it serves CEF,
 //! Logstash and alerts, where existing receivers depend on it.
@@ -8,6 +11,8 @@ use std::fmt;
 
 use fancy_regex::Regex;
 use serde::Serialize;
+
+use crate::addr::{parse_ip, parse_ip_port};
 
 /// Severity, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -62,6 +67,16 @@ impl Severity {
             .map_or(Self::Medium, |&(_, _, severity)| severity)
     }
 
+    /// This severity for a [knock](is_knock) from outside: low, but for the operator's own list.
+    #[must_use]
+    pub fn of_knock(self, reference: &str) -> Self {
+        if reference.to_ascii_lowercase().contains("custom)") {
+            self
+        } else {
+            Self::Low
+        }
+    }
+
     /// `low`, `medium` or `high`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +90,20 @@ impl Severity {
     pub const fn cef(self) -> u8 {
         self as u8 - 1
     }
+}
+
+/// Whether the source of a packet is itself what is listed, by its address alone or with its port:
+/// somebody known approaches, and nothing tells that he was answered.
+#[must_use]
+pub fn is_knock(kind: &str, trail: &str, src: &str) -> bool {
+    if !matches!(kind, "IP" | "IPORT") {
+        return false;
+    }
+    let Some(src) = parse_ip(src) else {
+        return false;
+    };
+    let listed = parse_ip(trail).or_else(|| parse_ip_port(trail).map(|(address, _)| address));
+    listed == Some(src)
 }
 
 impl fmt::Display for Severity {
@@ -155,6 +184,23 @@ mod tests {
             Severity::of("anything", "malwaredomainlist.com"),
             Severity::High
         );
+    }
+
+    #[test]
+    fn who_knocks_from_outside_is_low_unless_the_operator_listed_him() {
+        for (kind, trail, src, wanted) in [
+            ("IP", "203.0.113.7", "203.0.113.7", true),
+            ("IPORT", "203.0.113.7:443", "203.0.113.7", true),
+            ("IPORT", "[2001:db8::7]:443", "2001:db8:0::7", true),
+            ("IP", "203.0.113.7", "10.0.0.5", false),
+            ("IP", "203.0.113.7", "203.0.113.7,203.0.113.8", false),
+            ("IP", "203.0.113.7 (a.com)", "203.0.113.7", false),
+            ("DNS", "203.0.113.7", "203.0.113.7", false),
+        ] {
+            assert_eq!(is_knock(kind, trail, src), wanted, "{kind} {trail} {src}");
+        }
+        assert_eq!(Severity::High.of_knock("(static)"), Severity::Low);
+        assert_eq!(Severity::High.of_knock("(Remote Custom)"), Severity::High);
     }
 
     /// `spec/sensor_vectors/severity.tsv`, with the shipped expression.

@@ -18,7 +18,7 @@ use maltrail_wire::dns::{NameBuf, RData};
 
 use super::{Names, Report};
 use crate::extract::outside_name;
-use crate::finding::Finding;
+use crate::finding::{Field, Finding};
 use crate::heuristics::{generated, parked, sinkhole};
 use crate::observation::{DnsAnswer, Outcome};
 use crate::state::reported::Reported;
@@ -121,7 +121,7 @@ impl Answers {
             if let Some(finding) = names.look(target, trails_only, report.counters)
                 && !(listed && covers(&finding, answer.name))
             {
-                report.answered(finding, target, &mut self.reported);
+                report.answered(finding.at(Field::DnsCname), target, &mut self.reported);
             }
         }
     }
@@ -141,7 +141,9 @@ impl Answers {
                 .sinkhole
                 .then(|| sinkhole::check(row, answer.name))
                 .flatten();
-            sinkholed.or_else(|| self.parked.then(|| parked::check(row, answer.name))?)
+            let found =
+                sinkholed.or_else(|| self.parked.then(|| parked::check(row, answer.name))?);
+            found.map(|finding| finding.at(Field::DnsAddress))
         })
     }
 }

@@ -1,7 +1,5 @@
 //! Answers that are scripts or programs for Windows by their type.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 
 use crate::finding::Finding;
@@ -31,10 +29,5 @@ pub(crate) fn check(value: &[u8]) -> Option<Finding<'static>> {
     let listed = TYPES
         .iter()
         .find(|listed| kind.eq_ignore_ascii_case(listed.as_bytes()))?;
-    Some(Finding {
-        kind: Kind::Http,
-        trail: (*listed).to_owned(),
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    Some(Finding::heuristic(NAME, Kind::Http, (*listed).to_owned(), INFO).keyed(*listed))
 }

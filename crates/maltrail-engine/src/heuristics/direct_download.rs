@@ -3,8 +3,6 @@
 //! Left out: servers inside, queries with a parameter, names of [`MAX_NAME`] letters and more, and
 //! paths with one of [`KNOWN`].
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 
 use crate::finding::Finding;
@@ -57,12 +55,15 @@ pub(crate) fn check(url: &Url) -> Option<Finding<'static>> {
     if query.contains('=') || KNOWN.iter().any(|known| path.contains(known)) {
         return None;
     }
-    Some(Finding {
-        kind: Kind::Url,
-        trail: format!("{}({path})", url.host()),
-        info: Cow::Owned(format!("direct {extension} download (suspicious)")),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    Some(
+        Finding::heuristic(
+            NAME,
+            Kind::Url,
+            format!("{}({path})", url.host()),
+            format!("direct {extension} download (suspicious)"),
+        )
+        .keyed(extension.to_owned()),
+    )
 }
 
 #[cfg(test)]

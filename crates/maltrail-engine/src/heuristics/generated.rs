@@ -4,12 +4,9 @@
 //! A name of two labels whose first one has no `-` and either more than [`ENTROPY`] bits of entropy
 //! a character or more than [`CONSONANTS`] consonants.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 
-use super::REFERENCE;
 use crate::finding::{Finding, name_and_tld};
 
 /// Name in `DISABLED_HEURISTICS`.
@@ -34,12 +31,7 @@ pub(crate) fn check(name: HostName<'_>) -> Option<Finding<'static>> {
     } else {
         return None;
     };
-    Some(Finding {
-        kind: Kind::Dns,
-        trail: name_and_tld(name),
-        info: Cow::Borrowed(info),
-        reference: Cow::Borrowed(REFERENCE),
-    })
+    Some(Finding::heuristic(NAME, Kind::Dns, name_and_tld(name), info).keyed(label.to_owned()))
 }
 
 const fn is_consonant(byte: &u8) -> bool {

@@ -4,7 +4,6 @@
 //! window, with the ends of the first of those packets, if the source belongs to the network that
 //! most sources of connections do ([`Prefix`]): what comes from elsewhere is a scan of us.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -90,12 +89,7 @@ pub(crate) fn alert(due: Due<(IpAddr, u16), IpAddr>) -> Alert {
             },
             proto: "TCP",
         },
-        finding: Finding {
-            kind: Kind::Port,
-            trail: port.to_string(),
-            info: Cow::Borrowed("potential infection"),
-            reference: Cow::Borrowed(super::REFERENCE),
-        },
+        finding: Finding::heuristic(NAME, Kind::Port, port.to_string(), "potential infection"),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A program for a small device fetched from a bare address: `http://203.0.113.7/bins/arm7`.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use maltrail_core::event::Kind;
@@ -33,12 +32,7 @@ pub(crate) fn check(url: &Url) -> Option<Finding<'static>> {
         return None;
     }
     let matches = EXPRESSION.as_ref()?.is_match(url.path());
-    matches.then(|| Finding {
-        kind: Kind::Http,
-        trail: format!("({host}){}", url.path()),
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    matches.then(|| Finding::heuristic(NAME, Kind::Http, format!("({host}){}", url.path()), INFO))
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 //! Fires when the first label has more than [`MAX_LABEL`] characters and no `-`; blog hosts of
 //! `blogspot` are known to have long names.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 
@@ -26,11 +24,9 @@ pub(crate) fn check(name: HostName<'_>) -> Option<Finding<'static>> {
     if head.contains(&b'.') {
         return None;
     }
-    (!name.first_label().contains('-') && !text.contains("blogspot")).then(|| Finding {
-        kind: Kind::Dns,
-        trail: parent_of(text, parent_start(name)),
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
+    (!name.first_label().contains('-') && !text.contains("blogspot")).then(|| {
+        Finding::heuristic(NAME, Kind::Dns, parent_of(text, parent_start(name)), INFO)
+            .keyed(name.first_label().to_owned())
     })
 }
 

@@ -3,8 +3,6 @@
 //! A target that names its host itself needs no field, so only paths count. Runs when
 //! `CHECK_MISSING_HOST` is on as well.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 
 use crate::finding::Finding;
@@ -17,10 +15,5 @@ const INFO: &str = "missing host header (suspicious)";
 
 /// The finding for a request without the field; `url` has the server's address as its host.
 pub(crate) fn finding(url: &Url) -> Finding<'static> {
-    Finding {
-        kind: Kind::Http,
-        trail: url.as_str().to_owned(),
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
-    }
+    Finding::heuristic(NAME, Kind::Http, url.as_str().to_owned(), INFO)
 }

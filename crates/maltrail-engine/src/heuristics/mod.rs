@@ -22,9 +22,6 @@ pub(crate) mod suspicious_request;
 pub(crate) mod udp_scanning;
 pub(crate) mod user_agent;
 
-/// Reference text of what a heuristic found.
-pub(crate) use maltrail_core::event::HEURISTIC as REFERENCE;
-
 /// Which heuristics run, decided once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Enabled {

@@ -1,12 +1,9 @@
 //! Names that nobody uses any more: they resolve to an address listed as a parking site.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 use maltrail_core::trail::Trail;
 
-use super::REFERENCE;
 use crate::finding::{Finding, name_and_tld};
 
 /// Name in `DISABLED_HEURISTICS`.
@@ -14,11 +11,14 @@ pub(crate) const NAME: &str = "parked";
 
 /// The finding for `name`, which resolves to an address with this row.
 pub(crate) fn check(row: Trail<'_>, name: HostName<'_>) -> Option<Finding<'static>> {
-    row.info.contains("parking").then(|| Finding {
-        kind: Kind::Dns,
-        trail: name_and_tld(name),
-        info: Cow::Borrowed("parked site (suspicious)"),
-        reference: Cow::Borrowed(REFERENCE),
+    row.info.contains("parking").then(|| {
+        Finding::heuristic(
+            NAME,
+            Kind::Dns,
+            name_and_tld(name),
+            "parked site (suspicious)",
+        )
+        .keyed(row.key.to_owned())
     })
 }
 

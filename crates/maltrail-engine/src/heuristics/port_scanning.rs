@@ -35,7 +35,7 @@ pub(crate) fn is_probe(flags: Flags) -> bool {
 
 /// The report of one scan.
 pub(crate) fn alert(due: Due<(IpAddr, IpAddr), u16>) -> Alert {
-    scan_alert(due, "TCP", "potential port scanning")
+    scan_alert(due, NAME, "TCP", "potential port scanning")
 }
 
 #[cfg(test)]

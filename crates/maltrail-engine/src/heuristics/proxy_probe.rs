@@ -1,7 +1,5 @@
 //! Somebody tries whether a web server is an open proxy: `GET http://…check…` sent to port 80.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::trail::Whitelist;
 
@@ -35,12 +33,7 @@ pub(crate) fn check(
     } else {
         format!("http://{host}/({rest})")
     };
-    Some(Finding {
-        kind: Kind::Http,
-        trail,
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    Some(Finding::heuristic(NAME, Kind::Http, trail, INFO))
 }
 
 #[cfg(test)]

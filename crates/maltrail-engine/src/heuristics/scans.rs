@@ -6,7 +6,6 @@
 //!
 //! Whom this host talks to at localhost is left out. Bounds: those of [`Windows`], for each kind.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use maltrail_core::addr::is_localhost;
@@ -30,6 +29,7 @@ pub(crate) struct Alert {
 /// The report of a scan of one host by another.
 pub(crate) fn scan_alert(
     due: Due<(IpAddr, IpAddr), u16>,
+    rule: &'static str,
     proto: &'static str,
     info: &'static str,
 ) -> Alert {
@@ -44,12 +44,7 @@ pub(crate) fn scan_alert(
             dst: end(dst, due.first.value),
             proto,
         },
-        finding: Finding {
-            kind: Kind::Ip,
-            trail: src.to_string(),
-            info: Cow::Borrowed(info),
-            reference: Cow::Borrowed(super::REFERENCE),
-        },
+        finding: Finding::heuristic(rule, Kind::Ip, src.to_string(), info),
     }
 }
 

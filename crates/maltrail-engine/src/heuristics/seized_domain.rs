@@ -1,7 +1,5 @@
 //! Pages that authorities put in place of a seized site.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use memchr::memmem;
 
@@ -32,10 +30,5 @@ pub(crate) fn check(response: &[u8]) -> Option<Finding<'static>> {
     let mut words = WORDS.iter();
     words
         .any(|word| memmem::find(title, word).is_some())
-        .then(|| Finding {
-            kind: Kind::Http,
-            trail: shown(title),
-            info: Cow::Borrowed(INFO),
-            reference: Cow::Borrowed(super::REFERENCE),
-        })
+        .then(|| Finding::heuristic(NAME, Kind::Http, shown(title), INFO))
 }

@@ -6,7 +6,6 @@ use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 use maltrail_core::trail::Trail;
 
-use super::REFERENCE;
 use crate::finding::{Finding, name_and_tld};
 
 /// Name in `DISABLED_HEURISTICS`.
@@ -22,12 +21,7 @@ pub(crate) fn check(row: Trail<'_>, name: HostName<'_>) -> Option<Finding<'stati
         Some(owner) => Cow::Owned(format!("sinkholed by {owner} (malware)")),
         None => Cow::Borrowed("sinkholed (malware)"),
     };
-    Some(Finding {
-        kind: Kind::Dns,
-        trail: name_and_tld(name),
-        info,
-        reference: Cow::Borrowed(REFERENCE),
-    })
+    Some(Finding::heuristic(NAME, Kind::Dns, name_and_tld(name), info).keyed(row.key.to_owned()))
 }
 
 #[cfg(test)]

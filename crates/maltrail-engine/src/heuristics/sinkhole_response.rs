@@ -1,6 +1,5 @@
 //! Answers of servers that took over the names of malware.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use maltrail_core::event::Kind;
@@ -57,12 +56,12 @@ pub(crate) fn check(response: &[u8]) -> Option<Finding<'static>> {
         return None;
     }
     let said = words.find(head)?;
-    Some(Finding {
-        kind: Kind::Http,
-        trail: shown(said.as_bytes()),
-        info: Cow::Borrowed(INFO),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    Some(Finding::heuristic(
+        NAME,
+        Kind::Http,
+        shown(said.as_bytes()),
+        INFO,
+    ))
 }
 
 #[cfg(test)]

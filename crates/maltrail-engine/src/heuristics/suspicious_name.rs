@@ -1,7 +1,5 @@
 //! File names that only scanners ask for.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 
 use super::direct_download::file_name;
@@ -32,11 +30,14 @@ const NAMES: [(&str, &str); 5] = [
 /// The finding for a request whose path has a dot.
 pub(crate) fn check(url: &Url) -> Option<Finding<'static>> {
     let file = file_name(url.path());
-    let (_, info) = NAMES.iter().find(|(part, _)| file.contains(part))?;
-    Some(Finding {
-        kind: Kind::Url,
-        trail: format!("{}({})", url.host(), url.path()),
-        info: Cow::Borrowed(info),
-        reference: Cow::Borrowed(super::REFERENCE),
-    })
+    let (part, info) = NAMES.iter().find(|(part, _)| file.contains(part))?;
+    Some(
+        Finding::heuristic(
+            NAME,
+            Kind::Url,
+            format!("{}({})", url.host(), url.path()),
+            *info,
+        )
+        .keyed(*part),
+    )
 }

@@ -7,7 +7,6 @@
 //!
 //! The expressions are data (`data/request_families.tsv`), compiled once per process.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use maltrail_core::event::Kind;
@@ -15,7 +14,7 @@ use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::finding::Finding;
-use crate::web::text::{Plus, Url, decode};
+use crate::web::text::{Plus, Url, decode, shown};
 
 /// Name in `DISABLED_HEURISTICS`.
 pub(crate) const NAME: &str = "suspicious_request";
@@ -41,6 +40,9 @@ const EXEMPT_PARTS: [&[u8]; 7] = [
 
 /// Without any of these there is nothing to examine.
 const TRIGGERS: &str = r"[?= ']|\.\.|\.ht|wp-config\.php|w00tw00t|muieblackcat";
+
+/// Most bytes of what was recognised that are said.
+const MAX_SAID: usize = 128;
 
 /// Size limit of a compiled expression; all of them together take less than a tenth.
 const PROGRAM_BYTES: usize = 16 * 1024 * 1024;
@@ -87,18 +89,24 @@ impl Battery {
         }
     }
 
-    /// The family of decoded text.
-    fn family(&self, text: &[u8]) -> Option<&'static str> {
+    /// What is suspicious in decoded text.
+    fn family(&self, text: &[u8]) -> Option<Recognised> {
         let passes = |filter: &Option<Regex>| filter.as_ref().is_some_and(|r| r.is_match(text));
         if !passes(&self.triggers) || !passes(&self.any) {
             return None;
         }
         let mut families = self.families.iter();
-        families.find_map(|(family, expression)| expression.is_match(text).then_some(*family))
+        families.find_map(|(family, expression)| {
+            let said = expression.find(text)?.as_bytes();
+            Some(Recognised {
+                family,
+                said: shown(said.get(..MAX_SAID).unwrap_or(said)),
+            })
+        })
     }
 
-    /// The family of text as sent.
-    fn examine(&self, sent: &[u8], scratch: &mut Scratch) -> Option<&'static str> {
+    /// What is suspicious in text as sent.
+    fn examine(&self, sent: &[u8], scratch: &mut Scratch) -> Option<Recognised> {
         let Scratch { once, twice } = scratch;
         decode(sent, Plus::Kept, once);
         self.family(once).or_else(|| {
@@ -150,24 +158,24 @@ pub(crate) fn check(
     let path = request.url.path().as_bytes();
     let by_path = battery
         .examine(path, scratch)
-        .filter(|&family| !(family == LEAKAGE && request.local));
-    if let Some(family) = by_path {
+        .filter(|found| !(found.family == LEAKAGE && request.local));
+    if let Some(found) = by_path {
         if exempt(path, scratch) {
             return None;
         }
         let url = request.url;
         let trail = format!("{}({})", url.host(), encoded(url.path()));
-        return Some(finding(family, Kind::Url, trail));
+        return Some(found.finding(Kind::Url, trail));
     }
     if request.body.is_empty() {
         return None;
     }
-    let family = battery.examine(request.body, scratch)?;
+    let found = battery.examine(request.body, scratch)?;
     if exempt(path, scratch) {
         return None;
     }
     let url = request.url;
-    let body = crate::web::text::shown(request.body);
+    let body = shown(request.body);
     let trail = format!(
         "{}({} \\({} {}\\))",
         url.host(),
@@ -175,15 +183,20 @@ pub(crate) fn check(
         request.method,
         encoded(&body)
     );
-    Some(finding(family, Kind::Http, trail))
+    Some(found.finding(Kind::Http, trail))
 }
 
-fn finding(family: &str, kind: Kind, trail: String) -> Finding<'static> {
-    Finding {
-        kind,
-        trail,
-        info: Cow::Owned(format!("{family} (suspicious)")),
-        reference: Cow::Borrowed(super::REFERENCE),
+/// A family, and the words that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Recognised {
+    family: &'static str,
+    said: String,
+}
+
+impl Recognised {
+    fn finding(self, kind: Kind, trail: String) -> Finding<'static> {
+        let info = format!("{} (suspicious)", self.family);
+        Finding::heuristic(NAME, kind, trail, info).keyed(self.said)
     }
 }
 

@@ -19,5 +19,5 @@ pub(crate) type Pairs = Windows<(IpAddr, IpAddr), u16, { MOST_PORTS + 1 }>;
 
 /// The report of one scan.
 pub(crate) fn alert(due: Due<(IpAddr, IpAddr), u16>) -> Alert {
-    scan_alert(due, "UDP", "potential udp scanning")
+    scan_alert(due, NAME, "UDP", "potential udp scanning")
 }

@@ -119,18 +119,14 @@ impl UserAgents {
         let before = agent.get(..hit.start()).unwrap_or_default();
         let after = agent.get(hit.end()..).unwrap_or_default();
         let said = escaped(hit.as_bytes());
+        let key = shown(hit.as_bytes());
         let trail = match (before.is_empty(), after.is_empty()) {
             (true, true) => said,
             (true, false) => format!("{said}({})", escaped(after)),
             (false, true) => format!("({}){said}", escaped(before)),
             (false, false) => format!("{said} ({})", escaped(agent)),
         };
-        Some(Finding {
-            kind: Kind::Ua,
-            trail,
-            info: Cow::Borrowed(INFO),
-            reference: Cow::Borrowed(super::REFERENCE),
-        })
+        Some(Finding::heuristic(NAME, Kind::Ua, trail, INFO).keyed(key))
     }
 }
 

@@ -1,23 +1,17 @@
 //! Certificates of servers against fingerprints: exact, SHA-1 of the whole certificate.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 use maltrail_core::event::Kind;
 use maltrail_core::trail::TrailSet;
 use maltrail_wire::tls::Sha1;
 
-use crate::finding::Finding;
+use crate::finding::{Field, Finding};
 
 /// What is known about the certificate with this fingerprint.
 pub(crate) fn check<'a>(trails: &'a TrailSet, fingerprint: &Sha1) -> Option<Finding<'a>> {
     let row = trails.certificate(fingerprint)?;
-    Some(Finding {
-        kind: Kind::Cert,
-        trail: hex(fingerprint),
-        info: Cow::Borrowed(row.info),
-        reference: Cow::Borrowed(row.reference),
-    })
+    Some(Finding::listed(Kind::Cert, hex(fingerprint), row).at(Field::TlsCertificate))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -11,8 +11,6 @@
 //! A whitelisted name has no finding. The whitelist is asked last, when there is something to
 //! report, as that is rare and the result is the same.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::name::HostName;
 use maltrail_core::trail::{Trail, TrailSet, Whitelist};
@@ -49,12 +47,7 @@ pub(crate) fn check<'a>(
 }
 
 fn finding<'a>(row: Trail<'a>, trail: String) -> Finding<'a> {
-    Finding {
-        kind: Kind::Dns,
-        trail,
-        info: Cow::Borrowed(row.info),
-        reference: Cow::Borrowed(row.reference),
-    }
+    Finding::listed(Kind::Dns, trail, row)
 }
 
 fn about<'a>(trails: &'a TrailSet, name: HostName<'_>) -> Option<Finding<'a>> {

@@ -14,13 +14,11 @@
 //!
 //! The trail is the address even where a network was found, as events are about hosts.
 
-use std::borrow::Cow;
-
 use maltrail_core::addr::{ip_port_text, is_localhost};
 use maltrail_core::event::Kind;
 use maltrail_core::trail::{Trail, TrailSet};
 
-use crate::finding::{Finding, address_for};
+use crate::finding::{Field, Finding, address_for};
 use crate::flow::{Endpoint, Flow};
 
 /// Ports on which a parking page is visited.
@@ -67,21 +65,16 @@ impl<'a> Hit<'a> {
         }
     }
 
-    fn finding(self) -> Finding<'a> {
+    fn finding(self, field: Field) -> Finding<'a> {
         let trail = match self.port {
             Some(port) => ip_port_text(self.end.ip, port),
             None => self.end.ip.to_string(),
         };
-        self.finding_as(trail)
+        self.finding_as(trail, field)
     }
 
-    fn finding_as(self, trail: String) -> Finding<'a> {
-        Finding {
-            kind: self.kind(),
-            trail,
-            info: Cow::Borrowed(self.row.info),
-            reference: Cow::Borrowed(self.row.reference),
-        }
+    fn finding_as(self, trail: String, field: Field) -> Finding<'a> {
+        Finding::listed(self.kind(), trail, self.row).at(field)
     }
 }
 
@@ -91,13 +84,13 @@ pub(crate) fn syn<'a>(trails: &'a TrailSet, flow: &Flow) -> Option<Finding<'a>> 
     if let Some(hit) = Hit::any(trails, flow.dst) {
         let off_web = !flow.dst.port.is_some_and(|port| WEB_PORTS.contains(&port));
         let left_out = hit.says("attacker") || (hit.says("parking site") && off_web);
-        return (!left_out).then(|| hit.finding());
+        return (!left_out).then(|| hit.finding(Field::Destination));
     }
     if is_localhost(flow.dst.ip) {
         return None;
     }
     let hit = Hit::any(trails, flow.src)?;
-    (!hit.says("malware")).then(|| hit.finding())
+    (!hit.says("malware")).then(|| hit.finding(Field::Source))
 }
 
 /// A UDP datagram outside port 53.
@@ -107,27 +100,26 @@ pub(crate) fn datagram<'a>(trails: &'a TrailSet, flow: &Flow) -> Option<Finding<
         let with_port = Hit::with_port(trails, end).filter(|hit| !hit.says(word));
         with_port.or_else(|| Hit::bare(trails, end))
     };
-    let (hit, word) = match reported(flow.dst, "attacker") {
-        Some(hit) => (hit, "attacker"),
-        None => (reported(flow.src, "malware")?, "malware"),
+    let (hit, word, field) = match reported(flow.dst, "attacker") {
+        Some(hit) => (hit, "attacker", Field::Destination),
+        None => (reported(flow.src, "malware")?, "malware", Field::Source),
     };
-    (!hit.says(word)).then(|| hit.finding())
+    (!hit.says(word)).then(|| hit.finding(field))
 }
 
 /// A packet of which only the addresses count.
 #[inline]
 pub(crate) fn contact<'a>(trails: &'a TrailSet, flow: &Flow) -> Option<Finding<'a>> {
-    Hit::bare(trails, flow.dst)
-        .or_else(|| Hit::bare(trails, flow.src))
-        .map(Hit::finding)
+    let found = |end, field| Hit::bare(trails, end).map(|hit| hit.finding(field));
+    found(flow.dst, Field::Destination).or_else(|| found(flow.src, Field::Source))
 }
 
 /// A question for `name`: a listed resolver is shown with the name, a listed client alone.
 #[inline]
 pub(crate) fn resolver<'a>(trails: &'a TrailSet, flow: &Flow, name: &str) -> Option<Finding<'a>> {
     match Hit::any(trails, flow.dst) {
-        Some(hit) => Some(hit.finding_as(address_for(flow.dst.ip, name))),
-        None => Hit::bare(trails, flow.src).map(Hit::finding),
+        Some(hit) => Some(hit.finding_as(address_for(flow.dst.ip, name), Field::Destination)),
+        None => Hit::bare(trails, flow.src).map(|hit| hit.finding(Field::Source)),
     }
 }
 

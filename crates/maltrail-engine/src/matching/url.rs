@@ -12,8 +12,6 @@
 //! Then `host/`. The first row found wins. A host with a port is looked up with and then without it;
 //! a path with needless percent-encoding or `;parameters` as sent and then without them.
 
-use std::borrow::Cow;
-
 use maltrail_core::event::Kind;
 use maltrail_core::limits::TRAIL_KEY_BYTES;
 use maltrail_core::trail::{Trail, TrailSet};
@@ -81,12 +79,7 @@ fn as_sent<'t>(
         _ if row.key.strip_suffix('/') == Some(url.host()) => (Kind::Url, row.key.to_owned()),
         _ => (Kind::Url, outlined(sent.as_str(), row.key)),
     };
-    Some(Finding {
-        kind,
-        trail,
-        info: Cow::Borrowed(row.info),
-        reference: Cow::Borrowed(row.reference),
-    })
+    Some(Finding::listed(kind, trail, row))
 }
 
 /// `host(path \(method body\))`: the path is not what was found, its body is.

@@ -145,12 +145,7 @@ mod tests {
             name: &str,
             address_type: AddressType,
         ) -> bool {
-            let finding = Finding {
-                kind,
-                trail: "evil.com".into(),
-                info: "x".into(),
-                reference: "r".into(),
-            };
+            let finding = Finding::heuristic("x", kind, "evil.com".into(), "x");
             let flow = flow(client, resolver, "UDP");
             self.0.folds(second, &flow, name, address_type, &finding)
         }

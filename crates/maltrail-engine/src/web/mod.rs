@@ -8,7 +8,6 @@
 //!
 //! Bounds: [`MAX_REQUESTS`] requests a segment, and those of [`text`].
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use maltrail_core::trail::TrailSet;
 use maltrail_wire::http::{Request, Response};
 
 use crate::engine::{EngineConfig, Names, Report};
-use crate::finding::{Finding, address_for};
+use crate::finding::{Field, Finding, address_for};
 use crate::heuristics::suspicious_request::{self, Battery, Examined};
 use crate::heuristics::user_agent::{self, UserAgents};
 use crate::heuristics::{
@@ -103,11 +102,11 @@ impl Web {
     }
 
     /// Examines a request and those behind it in the same segment.
-    pub(crate) fn requests(
+    pub(crate) fn requests<'a>(
         &mut self,
-        first: Request<'_>,
+        first: Request<'a>,
         names: &mut Names<'_, '_>,
-        report: &mut Report<'_>,
+        report: &mut Report<'a>,
     ) {
         let mut next = Some(first);
         for _ in 0..MAX_REQUESTS {
@@ -121,7 +120,8 @@ impl Web {
     }
 
     /// Examines the start of a response.
-    pub(crate) fn response(&mut self, response: &Response<'_>, report: &mut Report<'_>) {
+    pub(crate) fn response<'a>(&mut self, response: &Response<'a>, report: &mut Report<'a>) {
+        report.seen.look(Field::HttpResponse, b"");
         let enabled = self.enabled;
         let takeover = enabled
             .sinkhole_response
@@ -135,17 +135,19 @@ impl Web {
             report.finding(finding);
         }
         if enabled.content_type
-            && let Some(finding) = response.fields.content_type.and_then(content_type::check)
+            && let Some(value) = response.fields.content_type
+            && let Some(finding) = content_type::check(value)
         {
+            report.seen.look(Field::HttpContentType, value);
             report.finding(finding);
         }
     }
 
-    fn request(
+    fn request<'a>(
         &mut self,
-        request: &Request<'_>,
+        request: &Request<'a>,
         names: &mut Names<'_, '_>,
-        report: &mut Report<'_>,
+        report: &mut Report<'a>,
     ) {
         let enabled = self.enabled;
         let mut buffers = std::mem::take(&mut self.buffers);
@@ -155,12 +157,16 @@ impl Web {
             target: Target::of(request),
             dst: report.flow.dst.ip,
         };
+        let host = request.fields.host.unwrap_or_default();
+        report.seen.look(Field::HttpHost, host);
         if examined.host_steps(&mut buffers, names, report) {
             if enabled.user_agent
                 && let Some(agent) = request.fields.user_agent
             {
+                report.seen.look(Field::HttpUserAgent, agent);
                 agent_step(&self.user_agents, agent, &mut buffers, report);
             }
+            report.seen.look(Field::HttpTarget, request.target);
             examined.url_steps(&mut buffers, names, report);
         }
         self.buffers = buffers;
@@ -234,20 +240,20 @@ impl<'a> Target<'a> {
 }
 
 /// One request being examined.
-struct Examination<'a> {
-    web: &'a Web,
-    request: &'a Request<'a>,
+struct Examination<'e, 'a> {
+    web: &'e Web,
+    request: &'e Request<'a>,
     target: Target<'a>,
     dst: IpAddr,
 }
 
-impl Examination<'_> {
+impl<'a> Examination<'_, 'a> {
     /// What concerns the host; fills `buffers.url`. `false` when that says all about the request.
     fn host_steps(
         &self,
         buffers: &mut Buffers,
         names: &mut Names<'_, '_>,
-        report: &mut Report<'_>,
+        report: &mut Report<'a>,
     ) -> bool {
         let Buffers { url, named, .. } = buffers;
         let sent = self.request.fields.host;
@@ -277,6 +283,7 @@ impl Examination<'_> {
                 && let Some(finding) = iot_download::check(named)
                 && !self.is_inside()
             {
+                report.seen.look(Field::HttpTarget, self.request.target);
                 report.finding(finding);
                 return false;
             }
@@ -287,6 +294,7 @@ impl Examination<'_> {
             && self.request.body.is_some()
             && self.request.target.starts_with(b"/")
         {
+            report.seen.look(Field::HttpTarget, self.request.target);
             report.finding(missing_host::finding(url));
         }
         self.target_steps(named, url, names, report)
@@ -298,8 +306,9 @@ impl Examination<'_> {
         named: &Url,
         url: &Url,
         names: &mut Names<'_, '_>,
-        report: &mut Report<'_>,
+        report: &mut Report<'a>,
     ) -> bool {
+        report.seen.look(Field::HttpTarget, self.request.target);
         match self.target {
             Target::Path(_) => return true,
             Target::Absolute { http: true, .. } if self.web.enabled.proxy_probe => {
@@ -318,7 +327,7 @@ impl Examination<'_> {
     }
 
     /// What concerns host and path together.
-    fn url_steps(&self, buffers: &mut Buffers, names: &Names<'_, '_>, report: &mut Report<'_>) {
+    fn url_steps(&self, buffers: &mut Buffers, names: &Names<'_, '_>, report: &mut Report<'a>) {
         let Buffers {
             url,
             form,
@@ -341,6 +350,7 @@ impl Examination<'_> {
         let white = || names.whitelist.covers_name(url.host());
         if let Some(finding) = listed {
             if !white() {
+                self.look_at_body(&finding, report);
                 report.finding(finding);
             }
             return;
@@ -355,6 +365,7 @@ impl Examination<'_> {
         if let Some(finding) = found
             && !white()
         {
+            self.look_at_body(&finding, report);
             match self.forwarded_for() {
                 Some(client) => report.forwarded(finding, client),
                 None => report.finding(finding),
@@ -393,6 +404,14 @@ impl Examination<'_> {
         body.get(..MAX_BODY).unwrap_or(body).trim_ascii()
     }
 
+    /// What is of type HTTP was found in the body.
+    fn look_at_body(&self, finding: &Finding<'_>, report: &mut Report<'a>) {
+        if finding.kind == Kind::Http {
+            let body = self.request.body.unwrap_or_default();
+            report.seen.look(Field::HttpBody, body);
+        }
+    }
+
     /// Whether the server is one of ours.
     fn is_inside(&self) -> bool {
         is_local(self.dst) || self.web.home.contains(self.dst)
@@ -411,12 +430,8 @@ fn listed_server<'t>(trails: &'t TrailSet, dst: IpAddr, host: &str) -> Option<Fi
         return None;
     }
     let row = trails.ip(dst)?;
-    Some(Finding {
-        kind: Kind::Ip,
-        trail: address_for(dst, without_port(host)),
-        info: Cow::Borrowed(row.info),
-        reference: Cow::Borrowed(row.reference),
-    })
+    let trail = address_for(dst, without_port(host));
+    Some(Finding::listed(Kind::Ip, trail, row).at(Field::Destination))
 }
 
 /// Checks the host's name as if it were asked for.

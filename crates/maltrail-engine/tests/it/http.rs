@@ -125,8 +125,8 @@ fn every_request_of_a_segment_counts() {
 #[test]
 fn requests_of_a_segment_are_bounded() {
     let mut many = Vec::new();
-    for _ in 0..40 {
-        many.extend(b"GET /bad HTTP/1.1\n\n");
+    for n in 0..40 {
+        many.extend(format!("GET /{n}/bad HTTP/1.1\n\n").bytes());
     }
     let mut engine = Setup::new("/bad,x,r\n").engine();
     let lines = feed(&mut engine, &[(at(0), segment(C, WEB, DATA, &many))]);

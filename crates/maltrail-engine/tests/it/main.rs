@@ -5,6 +5,7 @@ mod hellos;
 mod http;
 mod net;
 mod properties;
+mod reasons;
 mod rules;
 mod scans;
 mod vectors;

@@ -93,6 +93,7 @@ mod tests {
     use axum::body::Body;
     use axum::extract::ConnectInfo;
     use axum::http::{Method, Request, StatusCode, header};
+    use maltrail_core::addr::NetworkSet;
     use maltrail_core::config::{Config, Environment};
     use maltrail_core::time::{Timestamp, Zone};
     use tower::ServiceExt;
@@ -146,7 +147,13 @@ mod tests {
         let path = dir.join("test.conf");
         std::fs::write(&path, text).unwrap();
         let (config, _) = Config::load(&path, &Environment::of_process()).unwrap();
-        let store = Store::open(&config.log_dir, Zone::UTC, usize::MAX).unwrap();
+        let store = Store::open(
+            &config.log_dir,
+            Zone::UTC,
+            usize::MAX,
+            NetworkSet::private(),
+        )
+        .unwrap();
         AppState::new(Parts {
             store,
             auth: Auth::open(&config, false).unwrap(),

@@ -182,11 +182,12 @@ fn end_last_line(file: &mut File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maltrail_core::addr::NetworkSet;
     use maltrail_core::time::Zone;
 
     fn appender() -> (tempfile::TempDir, Appender, Day) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX, NetworkSet::private()).unwrap();
         (dir, Appender::new(store), "2026-11-19".parse().unwrap())
     }
 

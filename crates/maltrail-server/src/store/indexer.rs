@@ -22,7 +22,7 @@ use maltrail_core::time::{Day, Timestamp, Zone};
 
 use super::counters::IndexCounters;
 use super::sql::{self, DayDb, EventRow, IndexError, Progress};
-use super::table::Fields;
+use super::table::{Fields, FloodRule};
 use super::{Hot, Store, dayfile, lock};
 
 /// How often files of other writers are looked at.
@@ -264,12 +264,16 @@ impl Indexer {
             return Ok(());
         }
         let index_dir = self.store.index_dir().to_owned();
-        let (db, loaded) = match DayDb::open(&index_dir, day) {
+        let (db, loaded) = match DayDb::open(
+            &index_dir,
+            day,
+            self.store.empty_table(FloodRule::Own),
+        ) {
             Err(error) if error.is_damage() => {
                 tracing::warn!(%day, %error, "index: the file is damaged or of another version; building it anew");
                 self.store.index().rebuilds.add(1);
                 sql::remove(&index_dir, day);
-                DayDb::open(&index_dir, day)?
+                DayDb::open(&index_dir, day, self.store.empty_table(FloodRule::Own))?
             }
             result => result?,
         };
@@ -457,6 +461,7 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maltrail_core::addr::NetworkSet;
     use std::io::Write;
 
     fn append(store: &Store, day: Day, from: usize, count: usize) {
@@ -485,7 +490,7 @@ mod tests {
     fn a_full_disk_stops_neither_answers_nor_is_anything_counted_twice() {
         let dir = tempfile::tempdir().unwrap();
         let day: Day = "2026-11-19".parse().unwrap();
-        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX, NetworkSet::private()).unwrap();
         let mut indexer = Indexer::new(store.clone());
         append(&store, day, 0, 100);
         indexer.finish(day);
@@ -503,7 +508,7 @@ mod tests {
         indexer.finish(day);
         assert!(!indexer.writers[&day].waits());
         drop(indexer);
-        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX, NetworkSet::private()).unwrap();
         Indexer::new(store.clone()).finish(day);
         assert_eq!(
             (events(&store, day), store.index().events.get()),
@@ -517,11 +522,12 @@ mod tests {
     fn memory_is_bounded_and_the_least_recently_used_day_goes() {
         let dir = tempfile::tempdir().unwrap();
         let first: Day = "2026-01-01".parse().unwrap();
-        let store = Store::open(dir.path(), Zone::UTC, usize::MAX).unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX, NetworkSet::private()).unwrap();
         append(&store, first, 0, 3000);
         Indexer::new(store.clone()).finish(first);
         let limit = store.index().hot_bytes.get() * 7 / 2;
-        let store = Store::open(dir.path(), Zone::UTC, limit as usize).unwrap();
+        let store =
+            Store::open(dir.path(), Zone::UTC, limit as usize, NetworkSet::private()).unwrap();
         let mut indexer = Indexer::new(store.clone());
         for n in 0..6 {
             if n > 0 {

@@ -29,6 +29,7 @@ use std::sync::{
 };
 use std::time::{Duration, Instant};
 
+use maltrail_core::addr::NetworkSet;
 use maltrail_core::time::{Day, Timestamp, Zone};
 use tokio::sync::watch;
 
@@ -109,6 +110,7 @@ struct Shared {
     log_dir: PathBuf,
     index_dir: PathBuf,
     zone: Zone,
+    home: Arc<NetworkSet>,
     hot_bytes: usize,
     /// std lock: held for map operations only.
     hot: Mutex<HashMap<Day, Arc<Hot>>>,
@@ -135,7 +137,12 @@ struct Wishes {
 
 impl Store {
     /// A store over `log_dir`. The indexer is started separately ([`Store::spawn_indexer`]).
-    pub(crate) fn open(log_dir: &Path, zone: Zone, hot_bytes: usize) -> std::io::Result<Self> {
+    pub(crate) fn open(
+        log_dir: &Path,
+        zone: Zone,
+        hot_bytes: usize,
+        home: NetworkSet,
+    ) -> std::io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         let index_dir = log_dir.join("index");
         std::fs::DirBuilder::new()
@@ -150,6 +157,7 @@ impl Store {
             log_dir: log_dir.to_owned(),
             index_dir,
             zone,
+            home: Arc::new(home),
             hot_bytes,
             hot: Mutex::default(),
             wishes: Mutex::default(),
@@ -162,6 +170,11 @@ impl Store {
             intake: IntakeCounters::default(),
             index: IndexCounters::default(),
         })))
+    }
+
+    /// A table without events.
+    pub(crate) fn empty_table(&self, rule: FloodRule) -> DayTable {
+        DayTable::new(rule).for_home(Arc::clone(&self.0.home))
     }
 
     /// Folder of the day files.
@@ -306,7 +319,11 @@ impl Store {
             scopes.clear();
             self.0.index.evictions.add(1);
         }
-        Arc::clone(scopes.entry(scope.clone()).or_default())
+        let new = || {
+            let table = self.empty_table(FloodRule::Told);
+            Arc::new(Mutex::new(ScopedTable::new(table)))
+        };
+        Arc::clone(scopes.entry(scope.clone()).or_insert_with(new))
     }
 
     /// Days with a file and their number of events, as `scope` may see them. Days that the index

@@ -16,7 +16,7 @@ use maltrail_core::addr::{NetworkSet, parse_ip};
 
 use super::Hot;
 use super::sql::DayReader;
-use super::table::{DayTable, Fields, FloodRule};
+use super::table::{DayTable, Fields};
 
 /// Rows taken from the index file at a time, so that the writer never waits long.
 const PAGE: usize = 20_000;
@@ -129,17 +129,16 @@ pub(crate) struct ScopedTable {
     floods: usize,
 }
 
-impl Default for ScopedTable {
-    fn default() -> Self {
+impl ScopedTable {
+    /// Nothing read yet; `empty` is told its floods.
+    pub(crate) const fn new(empty: DayTable) -> Self {
         Self {
-            table: DayTable::new(FloodRule::Told),
+            table: empty,
             row: 0,
             floods: 0,
         }
     }
-}
 
-impl ScopedTable {
     /// Takes over what the index has stored since the last call. On a read error the table stays as
     /// it is and the next call tries again.
     pub(crate) fn catch_up(&mut self, hot: &Hot, index_dir: &Path, scope: &Scope) {

@@ -11,7 +11,7 @@ use maltrail_core::time::{Day, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::ids::DayIds;
-use super::table::{Atom, AtomKey, DayTable, Dict, FloodRule, Hours, Rest, Set};
+use super::table::{Atom, AtomKey, DayTable, Dict, Hours, Rest, Set};
 
 /// Version of the layout, in `user_version`.
 const VERSION: i32 = 1;
@@ -122,7 +122,11 @@ pub(crate) struct DayDb {
 
 impl DayDb {
     /// Opens or creates the file and reads it whole.
-    pub(crate) fn open(index_dir: &Path, day: Day) -> Result<(Self, Loaded), IndexError> {
+    pub(crate) fn open(
+        index_dir: &Path,
+        day: Day,
+        empty: DayTable,
+    ) -> Result<(Self, Loaded), IndexError> {
         let connection = Connection::open(path(index_dir, day))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -146,7 +150,7 @@ impl DayDb {
             ports: 0,
             atoms: 0,
         };
-        let loaded = db.load()?;
+        let loaded = db.load(empty)?;
         Ok((db, loaded))
     }
 
@@ -201,8 +205,7 @@ impl DayDb {
             .expect("pragma");
     }
 
-    fn load(&mut self) -> Result<Loaded, IndexError> {
-        let mut table = DayTable::new(FloodRule::Own);
+    fn load(&mut self, mut table: DayTable) -> Result<Loaded, IndexError> {
         self.texts = read_texts(&self.connection, 0, &mut table.texts)?;
         self.addrs = read_texts(&self.connection, 1, &mut table.addrs)?;
         self.ports = read_texts(&self.connection, 2, &mut table.ports)?;

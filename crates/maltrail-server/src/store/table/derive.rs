@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use maltrail_core::addr::{parse_ip, parse_ip_port};
-use maltrail_core::event::Severity;
+use maltrail_core::addr::{NetworkSet, parse_ip, parse_ip_port};
+use maltrail_core::event::severity::is_knock;
+use maltrail_core::event::{Direction, Severity};
 
 /// Ports that count as services although they are not below 1024 (dashboard facts §5).
 const SERVICE_PORTS: [u16; 18] = [
@@ -100,6 +101,34 @@ pub(crate) fn class_of(info: &str) -> &str {
         .strip_suffix(')')
         .and_then(|rest| rest.rsplit_once('('))
         .map_or("", |(_, class)| class)
+}
+
+/// Who sent to whom, and what was listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) trail: &'a str,
+    pub(crate) src: &'a str,
+    pub(crate) dst: &'a str,
+}
+
+/// The severity of an event, lowered for a knock from outside.
+pub(crate) fn severity(
+    home: &NetworkSet,
+    sides: Sides<'_>,
+    info: &str,
+    reference: &str,
+) -> Severity {
+    let severity = Severity::of(info, reference);
+    if !is_knock(sides.kind, sides.trail, sides.src) {
+        return severity;
+    }
+    match (parse_ip(sides.src), first_address(sides.dst)) {
+        (Some(src), Some(dst)) if Direction::of(home, src, dst) == Direction::In => {
+            severity.of_knock(reference)
+        }
+        _ => severity,
+    }
 }
 
 /// Risk without the share of the count.
@@ -218,6 +247,26 @@ fn first_address(column: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_knock_from_outside_is_low() {
+        let of = |src, dst, reference| {
+            let sides = Sides {
+                kind: "IP",
+                trail: "203.0.113.7",
+                src,
+                dst,
+            };
+            severity(&NetworkSet::private(), sides, "emotet (malware)", reference)
+        };
+        assert_eq!(of("203.0.113.7", "10.0.0.5", "(static)"), Severity::Low);
+        assert_eq!(of("10.0.0.5", "203.0.113.7", "(static)"), Severity::High);
+        assert_eq!(
+            of("203.0.113.7", "198.51.100.1", "(static)"),
+            Severity::High
+        );
+        assert_eq!(of("203.0.113.7", "10.0.0.5", "(custom)"), Severity::High);
+    }
 
     #[test]
     fn risk_of_the_verified_examples() {

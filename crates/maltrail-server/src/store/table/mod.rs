@@ -20,13 +20,15 @@ mod set;
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use maltrail_core::addr::parse_ip;
+use maltrail_core::addr::{NetworkSet, parse_ip};
 use maltrail_core::event::Severity;
 use maltrail_core::time::Timestamp;
 
+use derive::Sides;
 pub(crate) use derive::{Origin, Side};
 pub(crate) use dict::Dict;
 pub(crate) use set::{Hours, Set};
@@ -175,6 +177,8 @@ pub(crate) struct DayTable {
     live_threats: u64,
     heap: usize,
     flood_rule: FloodRule,
+    /// What "ours" means.
+    home: Arc<NetworkSet>,
     atom_ids: HashTable<u32>,
     threat_ids: HashMap<u64, u32, RandomState>,
     trails: HashMap<u32, Trail, RandomState>,
@@ -193,6 +197,12 @@ impl DayTable {
             max_atoms: MAX_ATOMS,
             ..Self::default()
         }
+    }
+
+    /// The same for a site with these networks.
+    pub(crate) fn for_home(mut self, home: Arc<NetworkSet>) -> Self {
+        self.home = home;
+        self
     }
 
     /// Counts one event, as part of batch `self.generation`.
@@ -647,7 +657,17 @@ impl DayTable {
         };
         let (key, rest) = (atom.key, atom.head);
         let (info, reference) = (self.texts.get(key.info), self.texts.get(key.reference));
-        let severity = Severity::of(info, reference);
+        let severity = derive::severity(
+            &self.home,
+            Sides {
+                kind: self.texts.get(key.kind),
+                trail: self.texts.get(key.trail),
+                src: self.texts.get(key.src),
+                dst: self.texts.get(rest.dst),
+            },
+            info,
+            reference,
+        );
         let origin = Origin::of(reference);
         let base_risk = derive::base_risk(
             severity,
