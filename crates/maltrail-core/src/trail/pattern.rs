@@ -1,13 +1,17 @@
 //! Trails that are regular expressions over host names.
 //!
-//! All expressions are searched at once: the leftmost match wins, among several there the first in
-//! file order. They are matched case-insensitively and unanchored. The few that need look-around run
-//! one by one in a bounded backtracking engine. Expressions that were cut inside an open group are
+//! The leftmost match of all expressions wins, among several there the first in file order. They are
+//! matched case-insensitively and unanchored. One pass over the name says which expressions could
+//! match ([`literals`]), and only those are searched; what has no literal is searched all at once. The
+//! few that need look-around run one by one in a bounded backtracking engine. Expressions that were cut inside an open group are
 //! repaired by dropping the cut alternative.
+
+mod literals;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 
+use self::literals::Prefilter;
 use crate::limits::{PATTERN_PROGRAM_BYTES, TRAIL_PATTERNS};
 
 /// Steps after which a look-around expression gives up on a name.
@@ -27,9 +31,13 @@ pub struct PatternHit {
 /// The compiled expressions of a set.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    linear: Option<Regex>,
-    /// Rows of `linear`'s patterns.
-    rows: Vec<u32>,
+    prefilter: Option<Prefilter>,
+    /// Expressions of the prefilter, and their rows.
+    filtered: Vec<(Regex, u32)>,
+    /// All others in one.
+    rest: Option<Regex>,
+    /// Rows of the patterns of `rest`.
+    rest_rows: Vec<u32>,
     /// Expressions with look-around, and their rows.
     look: Vec<(fancy_regex::Regex, u32)>,
     /// What the operator should know.
@@ -54,70 +62,101 @@ impl Patterns {
         repair: bool,
     ) -> Self {
         let mut compiled = Self::default();
-        let mut texts = Vec::new();
+        let mut literals = Vec::new();
+        let mut rest = Vec::new();
+        let mut room = PATTERN_PROGRAM_BYTES;
         for (text, row) in patterns.take(TRAIL_PATTERNS) {
-            let Err(error) = linear(&[text]) else {
-                texts.push(text.to_owned());
-                compiled.rows.push(row);
-                continue;
-            };
-            let closed = repair
-                .then(|| close_groups(text))
-                .flatten()
-                .filter(|closed| linear(&[closed.as_str()]).is_ok());
-            if let Some(closed) = closed {
-                compiled.report.repaired.push(text.to_owned());
-                texts.push(closed);
-                compiled.rows.push(row);
-            } else if let Some(look) = with_look_around(text) {
-                compiled.look.push((look, row));
-            } else {
-                compiled.report.unusable.push((text.to_owned(), error));
-            }
-        }
-        if !texts.is_empty() {
-            match linear(&texts) {
-                Ok(regex) => compiled.linear = Some(regex),
+            let (text, regex) = match linear(&[text]) {
+                Ok(regex) => (text.to_owned(), regex),
                 Err(error) => {
-                    compiled.rows.clear();
-                    compiled
-                        .report
-                        .unusable
-                        .push((format!("all {} expressions together", texts.len()), error));
+                    let closed = repair.then(|| close_groups(text)).flatten();
+                    let closed = closed.and_then(|closed| {
+                        let regex = linear(&[closed.as_str()]).ok()?;
+                        Some((closed, regex))
+                    });
+                    if let Some(closed) = closed {
+                        compiled.report.repaired.push(text.to_owned());
+                        closed
+                    } else {
+                        match with_look_around(text) {
+                            Some(look) => compiled.look.push((look, row)),
+                            None => compiled.report.unusable.push((text.to_owned(), error)),
+                        }
+                        continue;
+                    }
+                }
+            };
+            let fits = room.checked_sub(regex.memory_usage());
+            match (literals::of_expression(&text), fits) {
+                (Some(known), Some(left)) => {
+                    room = left;
+                    literals.push(known);
+                    compiled.filtered.push((regex, row));
+                }
+                _ => {
+                    rest.push(text);
+                    compiled.rest_rows.push(row);
                 }
             }
         }
-        compiled.report.usable = compiled.rows.len() + compiled.look.len();
+        compiled.prefilter = Prefilter::new(&literals);
+        if !rest.is_empty() {
+            match linear(&rest) {
+                Ok(regex) => compiled.rest = Some(regex),
+                Err(error) => {
+                    compiled.rest_rows.clear();
+                    compiled
+                        .report
+                        .unusable
+                        .push((format!("all {} expressions together", rest.len()), error));
+                }
+            }
+        }
+        compiled.report.usable =
+            compiled.filtered.len() + compiled.rest_rows.len() + compiled.look.len();
         compiled
     }
 
     /// The leftmost match in `name`.
     pub(super) fn find(&self, name: &str) -> Option<PatternHit> {
-        let mut best = self
-            .linear
-            .as_ref()
-            .and_then(|regex| regex.find(name))
-            .and_then(|found| {
-                let row = self.rows.get(found.pattern().as_usize()).copied()?;
-                Some(PatternHit {
-                    start: found.start(),
-                    end: found.end(),
-                    row,
-                })
-            });
+        let mut best = self.rest.as_ref().and_then(|regex| {
+            let found = regex.find(name)?;
+            let row = self.rest_rows.get(found.pattern().as_usize()).copied()?;
+            Some(PatternHit {
+                start: found.start(),
+                end: found.end(),
+                row,
+            })
+        });
+        let mut last = None;
+        let candidates = self.prefilter.iter();
+        for candidate in candidates.flat_map(|prefilter| prefilter.candidates(name)) {
+            // Literals of one expression often come together.
+            if last.replace(candidate) == Some(candidate) {
+                continue;
+            }
+            let Some((regex, row)) = self.filtered.get(usize::from(candidate)) else {
+                continue;
+            };
+            if let Some(found) = regex.find(name) {
+                best = first(best, found.start(), found.end(), *row);
+            }
+        }
         for (regex, row) in &self.look {
             let Ok(Some(found)) = regex.find(name) else {
                 continue;
             };
-            if best.is_none_or(|best| (found.start(), *row) < (best.start, best.row)) {
-                best = Some(PatternHit {
-                    start: found.start(),
-                    end: found.end(),
-                    row: *row,
-                });
-            }
+            best = first(best, found.start(), found.end(), *row);
         }
         best
+    }
+}
+
+/// The one of two matches that starts first, or stands first in the file.
+fn first(best: Option<PatternHit>, start: usize, end: usize, row: u32) -> Option<PatternHit> {
+    match best {
+        Some(best) if (best.start, best.row) <= (start, row) => Some(best),
+        _ => Some(PatternHit { start, end, row }),
     }
 }
 
@@ -201,6 +240,16 @@ mod tests {
         );
         assert_eq!(find(&[r"^q[0-9]+\.pw$"], "aq77.pw"), None);
         assert_eq!(find(&[r"^[A-Z]{2}\D\.biz$"], "abx.biz"), Some((0, 7, 0)));
+    }
+
+    /// With and without a literal, in both orders: the same rule.
+    #[test]
+    fn a_literal_changes_no_result() {
+        let (with, without) = (r"evil[0-9]+\.com", r"[a-e]v[a-z]+[0-9]");
+        assert_eq!(find(&[with, without], "x.evil7.com"), Some((2, 11, 0)));
+        assert_eq!(find(&[without, with], "x.evil7.com"), Some((2, 7, 0)));
+        assert_eq!(find(&[with, without], "bvx1.evil7.com"), Some((0, 4, 1)));
+        assert_eq!(find(&[with], "evil.example.com"), None);
     }
 
     #[test]
