@@ -136,6 +136,17 @@ impl TrailSet {
         self.probe_text(mix(hash_from_right(key.as_bytes())), key)
     }
 
+    /// The row of `text` without its first `start` bytes, else that of the whole; each by its key. One
+    /// pass gives both hashes.
+    pub fn text_or_longer(&self, start: usize, text: &str) -> Option<Trail<'_>> {
+        let (front, key) = text.split_at_checked(start)?;
+        let hash = hash_from_right(key.as_bytes());
+        self.probe_text(mix(hash), key).or_else(|| {
+            let hash = front.bytes().rev().fold(hash, step);
+            self.probe_text(mix(hash), text)
+        })
+    }
+
     /// The first of `name` and its parents (longest first, down to the last label) that is listed
     /// and that `accept(start of the parent in name, row)` takes.
     pub fn name_or_parent<'a>(

@@ -4,6 +4,7 @@
 //! paths with one of [`KNOWN`].
 
 use maltrail_core::event::Kind;
+use memchr::{memchr, memchr2, memrchr};
 
 use crate::finding::Finding;
 use crate::web::text::Url;
@@ -31,9 +32,13 @@ const MAX_NAME: usize = 10;
 
 /// The name of the file that a path is about: its last segment, without query and parameters.
 pub(crate) fn file_name(path: &str) -> &str {
-    let page = path.split(['?', '#']).next().unwrap_or(path);
-    let last = page.rsplit('/').next().unwrap_or(page);
-    last.split(';').next().unwrap_or(last)
+    let bytes = path.as_bytes();
+    let end = memchr2(b'?', b'#', bytes).unwrap_or(bytes.len());
+    let page = bytes.get(..end).unwrap_or_default();
+    let start = memrchr(b'/', page).map_or(0, |slash| slash.saturating_add(1));
+    let last = path.get(start..end).unwrap_or_default();
+    let parameters = memchr(b';', last.as_bytes());
+    last.get(..parameters.unwrap_or(last.len())).unwrap_or(last)
 }
 
 /// Name and extension with its dot; dots at the start belong to the name.

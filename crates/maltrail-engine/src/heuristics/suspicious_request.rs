@@ -10,7 +10,7 @@
 use std::sync::LazyLock;
 
 use maltrail_core::event::Kind;
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::finding::Finding;
@@ -110,9 +110,7 @@ impl Battery {
         let Scratch { once, twice } = scratch;
         decode(sent, Plus::Kept, once);
         self.family(once).or_else(|| {
-            if !once.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-                return None;
-            }
+            memchr2(b'+', b'%', once)?;
             decode(once, Plus::Space, twice);
             self.family(twice)
         })

@@ -15,6 +15,7 @@
 use maltrail_core::event::Kind;
 use maltrail_core::limits::TRAIL_KEY_BYTES;
 use maltrail_core::trail::{Trail, TrailSet};
+use memchr::{memchr_iter, memchr2};
 
 use crate::finding::Finding;
 use crate::web::text::{Url, shown};
@@ -172,11 +173,14 @@ impl<'t> Search<'t, '_> {
     /// The row of a candidate, bare or with its host; `text` has both.
     #[inline]
     fn either(&self, text: &str) -> Option<Trail<'t>> {
-        let bare = text.get(self.url.host().len()..)?;
-        if bare.is_empty() {
+        let host = self.url.host().len();
+        if text.len() <= host {
             return None;
         }
-        self.lookup(bare).or_else(|| self.lookup(text))
+        if text.len() > TRAIL_KEY_BYTES {
+            return self.lookup(text.get(host..)?);
+        }
+        self.trails.text_or_longer(host, text)
     }
 
     /// The same of a bare segment.
@@ -207,19 +211,25 @@ fn blanked(url: &Url, out: &mut String) -> bool {
     }
     out.clear();
     out.push_str(url.host());
-    let mut rest = path;
-    // A name is at least one letter that no value has taken.
-    let mut in_name = false;
-    while let Some(letter) = rest.chars().next() {
-        out.push(letter);
-        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
-        if letter == '=' && in_name {
-            let end = rest.find(['&', '=']).unwrap_or(rest.len());
-            rest = rest.get(end..).unwrap_or_default();
+    let bytes = path.as_bytes();
+    let mut copied = 0;
+    for equals in memchr_iter(b'=', bytes) {
+        // A name is at least one letter that no value has taken.
+        let name = bytes.get(copied..equals).and_then(<[u8]>::last);
+        if !name.copied().is_some_and(is_word) {
+            continue;
         }
-        in_name = letter.is_ascii_alphanumeric() || letter == '_';
+        let value = equals.saturating_add(1);
+        out.push_str(path.get(copied..value).unwrap_or_default());
+        let rest = bytes.get(value..).unwrap_or_default();
+        copied = memchr2(b'&', b'=', rest).map_or(bytes.len(), |end| value + end);
     }
+    out.push_str(path.get(copied..).unwrap_or_default());
     true
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]
