@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what a person does with this workspace, complete on a machine that has only
 //! cargo, a C linker and a way to its package registries.
 
+mod bench;
 mod run;
 mod shell;
 mod test;
@@ -25,6 +26,8 @@ enum Command {
     Run(run::Options),
     /// Check formatting and lints, then run every test
     Test(test::Options),
+    /// Measure what a packet costs the sensor
+    Bench(bench::Options),
     /// Rewrite what is generated: maltrail.conf
     Bless,
     /// Fuzz the parsers of hostile bytes, a minute each
@@ -50,6 +53,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Bless => bless(),
         Command::Fuzz { seconds } => fuzz(seconds),
     }
