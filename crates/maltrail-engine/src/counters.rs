@@ -41,6 +41,10 @@ pub struct Counters {
     pub scan_evictions: u64,
     /// Reports of scans put off to a later packet because too many were due in one second.
     pub scan_deferrals: u64,
+    /// Domains, and names of domains, forgotten to make room while exhaustion is looked for.
+    pub exhaustion_evictions: u64,
+    /// Names and domains that do not exist, forgotten to make room.
+    pub no_such_domain_evictions: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
     /// HTTP requests left out because too many stood before them in their segment.
@@ -112,6 +116,8 @@ impl Counters {
             ("probes", self.probes),
             ("scan_evictions", self.scan_evictions),
             ("scan_deferrals", self.scan_deferrals),
+            ("exhaustion_evictions", self.exhaustion_evictions),
+            ("no_such_domain_evictions", self.no_such_domain_evictions),
             ("link_evictions", self.link_evictions),
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),

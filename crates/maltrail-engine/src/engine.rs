@@ -30,11 +30,12 @@ use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::hello::{Hello, Hellos};
+use crate::heuristics::dns_exhaustion::Exhaustion;
 use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
 use crate::heuristics::{Enabled, port_scanning};
 use crate::matching::{cert, domain, ip};
-use crate::observation::Observation;
+use crate::observation::{Observation, Outcome};
 use crate::state::clean_names::CleanNames;
 use crate::state::folds::Folds;
 use crate::web::Web;
@@ -67,6 +68,7 @@ pub struct Engine {
     web: Web,
     answers: Answers,
     scans: Scans,
+    exhaustion: Exhaustion,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -80,6 +82,7 @@ impl Engine {
         Self {
             enabled,
             scans: Scans::new(enabled, config.detect.scan_window_secs),
+            exhaustion: Exhaustion::new(),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
             hellos: Hellos::new(&config.detect),
@@ -142,7 +145,9 @@ impl Engine {
         let alerts = self.scans.sweep(at.secs());
         for alert in alerts {
             let mut report = Report {
-                at: Timestamp::from_parts(at.secs(), 0),
+                at: alert
+                    .at
+                    .unwrap_or_else(|| Timestamp::from_parts(at.secs(), 0)),
                 flow: &alert.flow,
                 seen: Seen::NOTHING,
                 config: &self.config,
@@ -209,8 +214,22 @@ impl Engine {
                     report.finding(finding);
                 }
             }
-            Observation::DnsQuery(query) if query.is_matched() => {
+            Observation::DnsQuery(query) => {
                 report.seen.question();
+                if self.enabled.dns_exhaustion {
+                    let white = |domain: &str| self.whitelist.covers_name(domain);
+                    let (second, client) = (at.secs(), flow.src.ip);
+                    let verdict = self.exhaustion.question(second, client, query.name, white);
+                    report.counters.exhaustion_evictions = self.exhaustion.evictions();
+                    if let Some(finding) = verdict.finding {
+                        report.finding(finding);
+                    }
+                    // Each name of a flood may be long; one report of the flood is enough.
+                    names.enabled.long_domain &= !verdict.exhausted;
+                }
+                if !query.is_matched() {
+                    return;
+                }
                 let name = query.name.as_str();
                 if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
                     report.question(finding, &query, &mut self.folds);
@@ -220,9 +239,9 @@ impl Engine {
                     report.question(finding, &query, &mut self.folds);
                 }
             }
-            Observation::DnsQuery(_) => {}
             Observation::HttpRequest(request) => {
-                self.web.requests(request, &mut names, &mut report);
+                self.web
+                    .requests(request, &mut names, &mut self.scans, &mut report);
             }
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
             Observation::DnsAnswer(answer) => {
@@ -233,7 +252,10 @@ impl Engine {
                     enabled: self.enabled,
                     clean: &mut self.clean_names,
                 };
-                self.answers.examine(&answer, &mut names, &mut report);
+                let exhausted = answer.outcome() == Outcome::NoSuchName
+                    && self.exhaustion.is_exhausted(at.secs(), answer.name);
+                self.answers
+                    .examine(&answer, exhausted, &mut names, &mut report);
             }
         }
         self.count_scan_losses();

@@ -679,7 +679,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Words,
         "",
         Commented("long_domain"),
-        "Heuristics to leave out: content_type direct_download entropy infection iot_download long_domain missing_host parked port_scanning proxy_probe seized_domain sinkhole sinkhole_response suspicious_name suspicious_request udp_scanning user_agent. dns_exhaustion and web_scanning of old files are accepted.",
+        "Heuristics to leave out: content_type direct_download dns_exhaustion entropy infection iot_download long_domain missing_host no_such_domain parked port_scanning proxy_probe seized_domain sinkhole sinkhole_response suspicious_name suspicious_request udp_scanning user_agent web_scanning.",
     ),
     row(
         "SCAN_WINDOW",

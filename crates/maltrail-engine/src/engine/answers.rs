@@ -3,7 +3,7 @@
 //! | answer | examined |
 //! |---|---|
 //! | success | the name asked for, unless its question was reported; CNAME targets; with recursion, the addresses |
-//! | no such name | [`generated`] names |
+//! | no such name | [`generated`] names; names and domains asked for too often ([`no_such_domain`]) |
 //!
 //! A name found in an answer is reported once a client in a while ([`Reported`]); a target is not,
 //! when the row that lists it also lists the name asked for. Targets are named by providers, so
@@ -11,6 +11,7 @@
 //!
 //! Bound: [`MAX_TARGETS`] targets an answer; further ones are counted.
 
+use maltrail_core::addr::is_local;
 use maltrail_core::config::DetectConfig;
 use maltrail_core::name::HostName;
 use maltrail_core::trail::{TrailSet, Whitelist};
@@ -19,7 +20,8 @@ use maltrail_wire::dns::{NameBuf, RData};
 use super::{Names, Report};
 use crate::extract::outside_name;
 use crate::finding::{Field, Finding};
-use crate::heuristics::{generated, parked, sinkhole};
+use crate::heuristics::no_such_domain::{NoSuchDomains, is_block_list_look_up};
+use crate::heuristics::{generated, no_such_domain, parked, sinkhole};
 use crate::observation::{DnsAnswer, Outcome};
 use crate::state::reported::Reported;
 
@@ -32,6 +34,7 @@ pub(super) struct Answers {
     sinkhole: bool,
     parked: bool,
     generated: bool,
+    no_such: Option<NoSuchDomains>,
     pub(super) reported: Reported,
     target: NameBuf,
 }
@@ -42,6 +45,7 @@ impl Answers {
             sinkhole: config.runs(sinkhole::NAME),
             parked: config.runs(parked::NAME),
             generated: config.runs(generated::NAME),
+            no_such: config.runs(no_such_domain::NAME).then(NoSuchDomains::new),
             reported: Reported::default(),
             target: NameBuf::new(),
         }
@@ -51,6 +55,7 @@ impl Answers {
     pub(super) fn examine(
         &mut self,
         answer: &DnsAnswer<'_>,
+        exhausted: bool,
         names: &mut Names<'_, '_>,
         report: &mut Report<'_>,
     ) {
@@ -65,17 +70,46 @@ impl Answers {
                     report.unless_whitelisted(finding, answer.name, names.whitelist);
                 }
             }
-            Outcome::NoSuchName if self.generated => {
-                if let Some(finding) = generated::check(answer.name)
-                    && names
-                        .trails
-                        .name_or_parent(answer.name.as_str(), |_, _| true)
-                        .is_none()
-                {
-                    report.unless_whitelisted(finding, answer.name, names.whitelist);
-                }
-            }
-            Outcome::NoSuchName | Outcome::Other => {}
+            Outcome::NoSuchName => self.missing(answer.name, exhausted, names, report),
+            Outcome::Other => {}
+        }
+    }
+
+    /// A name that does not exist. Names of block lists, of zones that are flooded, and what is listed
+    /// or whitelisted do not count.
+    fn missing(
+        &mut self,
+        name: HostName<'_>,
+        exhausted: bool,
+        names: &Names<'_, '_>,
+        report: &mut Report<'_>,
+    ) {
+        let has_numeric_tld = name.tld().bytes().all(|byte| byte.is_ascii_digit());
+        if exhausted || has_numeric_tld || is_block_list_look_up(name) {
+            return;
+        }
+        let excluded = || {
+            let listed = names
+                .trails
+                .name_or_parent(name.as_str(), |_, _| true)
+                .is_some();
+            listed || names.whitelist.covers_name(name.as_str())
+        };
+        let generated = self.generated.then(|| generated::check(name)).flatten();
+        let counted = self.no_such.is_some() && !is_local(report.flow.dst.ip);
+        if generated.is_none() && !counted || excluded() {
+            return;
+        }
+        if let Some(no_such) = self.no_such.as_mut().filter(|_| counted) {
+            let found = no_such.answer(report.at.secs(), name);
+            report.counters.no_such_domain_evictions = no_such.evictions();
+            found
+                .into_iter()
+                .flatten()
+                .for_each(|finding| report.finding(finding));
+        }
+        if let Some(finding) = generated {
+            report.finding(finding);
         }
     }
 

@@ -25,7 +25,7 @@ const DNS_HEADER: usize = 12;
 
 /// Where findings of one packet go.
 pub(crate) struct Report<'a> {
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     pub(crate) flow: &'a Flow,
     /// What is being looked at.
     pub(crate) seen: Seen<'a>,

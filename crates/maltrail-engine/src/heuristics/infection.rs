@@ -78,6 +78,7 @@ impl Prefix {
 pub(crate) fn alert(due: Due<(IpAddr, u16), IpAddr>) -> Alert {
     let (src, port) = due.key;
     Alert {
+        at: None,
         flow: Flow {
             src: Endpoint {
                 ip: src,

@@ -5,11 +5,13 @@ use maltrail_core::config::DetectConfig;
 
 pub(crate) mod content_type;
 pub(crate) mod direct_download;
+pub(crate) mod dns_exhaustion;
 pub(crate) mod generated;
 pub(crate) mod infection;
 pub(crate) mod iot_download;
 pub(crate) mod long_domain;
 pub(crate) mod missing_host;
+pub(crate) mod no_such_domain;
 pub(crate) mod parked;
 pub(crate) mod port_scanning;
 pub(crate) mod proxy_probe;
@@ -21,6 +23,7 @@ pub(crate) mod suspicious_name;
 pub(crate) mod suspicious_request;
 pub(crate) mod udp_scanning;
 pub(crate) mod user_agent;
+pub(crate) mod web_scanning;
 
 /// Which heuristics run, decided once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub(crate) struct Enabled {
     pub(crate) udp_scanning: bool,
     /// [`infection`].
     pub(crate) infection: bool,
+    /// [`web_scanning`].
+    pub(crate) web_scanning: bool,
+    /// [`dns_exhaustion`].
+    pub(crate) dns_exhaustion: bool,
 }
 
 impl Enabled {
@@ -43,6 +50,8 @@ impl Enabled {
         port_scanning: false,
         udp_scanning: false,
         infection: false,
+        web_scanning: false,
+        dns_exhaustion: false,
     };
 
     /// As configured: `USE_HEURISTICS` switches all of them.
@@ -52,6 +61,8 @@ impl Enabled {
             port_scanning: config.runs(port_scanning::NAME),
             udp_scanning: config.runs(udp_scanning::NAME),
             infection: config.runs(infection::NAME),
+            web_scanning: config.runs(web_scanning::NAME),
+            dns_exhaustion: config.runs(dns_exhaustion::NAME),
         }
     }
 }

@@ -1,16 +1,21 @@
-//! What many connections show together: [`port_scanning`], [`infection`], [`udp_scanning`].
+//! What many connections show together: [`port_scanning`], [`infection`], [`web_scanning`],
+//! [`udp_scanning`].
 //!
 //! Packets are noted as they come; when another second begins, [`Scans::sweep`] hands out what came
-//! due in the last one: port scans, infections, UDP scans, each sorted by address. A second begins
+//! due in the last one: port scans, infections, web scans, UDP scans, each sorted by address. A second begins
 //! with a packet or, live, with the timer, so a scan that ends is reported as well.
 //!
 //! Whom this host talks to at localhost is left out. Bounds: those of [`Windows`], for each kind.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use maltrail_core::addr::is_localhost;
+use foldhash::fast::RandomState;
+use maltrail_core::addr::{is_local, is_localhost};
 use maltrail_core::event::Kind;
+use maltrail_core::time::Timestamp;
 
+use super::web_scanning::{self, Place};
 use super::{Enabled, infection, port_scanning, udp_scanning};
 use crate::finding::Finding;
 use crate::flow::{Endpoint, Flow};
@@ -20,6 +25,8 @@ use crate::state::window::{Due, MAX_KEYS, Sighting};
 /// A finding that belongs to many packets, with the ends of the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alert {
+    /// When it began; `None` for the second of the sweep.
+    pub(crate) at: Option<Timestamp>,
     /// The ends that the event shows.
     pub(crate) flow: Flow,
     /// What was found.
@@ -39,6 +46,7 @@ pub(crate) fn scan_alert(
         port: Some(port),
     };
     Alert {
+        at: None,
         flow: Flow {
             src: end(src, due.first.src_port),
             dst: end(dst, due.first.value),
@@ -48,7 +56,7 @@ pub(crate) fn scan_alert(
     }
 }
 
-/// The memory of all three.
+/// The memory of all four.
 #[derive(Debug)]
 pub(crate) struct Scans {
     enabled: Enabled,
@@ -56,7 +64,9 @@ pub(crate) struct Scans {
     /// Also the sources among which infections look for the local network.
     connections: port_scanning::Pairs,
     services: infection::Services,
+    places: web_scanning::Places,
     datagrams: udp_scanning::Pairs,
+    seed: RandomState,
 }
 
 impl Scans {
@@ -70,16 +80,23 @@ impl Scans {
                 enabled.port_scanning || enabled.infection,
             )),
             services: infection::Services::new(keys(enabled.infection)),
+            places: web_scanning::Places::new(keys(enabled.web_scanning)),
             datagrams: udp_scanning::Pairs::new(keys(enabled.udp_scanning)),
+            seed: RandomState::default(),
         }
     }
 
     /// Keys forgotten to make room, and alerts put off because too many were due.
     pub(crate) const fn losses(&self) -> (u64, u64) {
-        let (a, b, c) = (&self.connections, &self.services, &self.datagrams);
+        let (a, b, c, d) = (
+            &self.connections,
+            &self.services,
+            &self.datagrams,
+            &self.places,
+        );
         (
-            a.evictions() + b.evictions() + c.evictions(),
-            a.refused() + b.refused() + c.refused(),
+            a.evictions() + b.evictions() + c.evictions() + d.evictions(),
+            a.refused() + b.refused() + c.refused() + d.refused(),
         )
     }
 
@@ -120,6 +137,20 @@ impl Scans {
         self.datagrams.note((flow.src.ip, flow.dst.ip), what, now);
     }
 
+    /// Notes an HTTP request for `path`.
+    #[inline]
+    pub(crate) fn request(&mut self, at: Timestamp, flow: &Flow, path: &[u8]) {
+        if !self.enabled.web_scanning || is_local(flow.src.ip) && is_local(flow.dst.ip) {
+            return;
+        }
+        if let Some(segment) = web_scanning::first_segment(path) {
+            let place = Place::new(self.seed.hash_one(segment), at, flow);
+            let now = self.clock.moment();
+            self.places
+                .note((flow.src.ip, flow.dst.ip), sighting(flow, place), now);
+        }
+    }
+
     /// Goes to `second`; what came due before it, in the order of its report.
     #[inline]
     pub(crate) fn sweep(&mut self, second: i64) -> Vec<Alert> {
@@ -143,6 +174,7 @@ impl Scans {
             alerts.extend(connections.into_iter().map(port_scanning::alert));
         }
         self.infections(before, &mut alerts);
+        alerts.extend(self.places.take_due().into_iter().map(web_scanning::alert));
         alerts.extend(
             self.datagrams
                 .take_due()
@@ -152,6 +184,7 @@ impl Scans {
         if step == Step::Reset {
             self.connections.clear();
             self.services.clear();
+            self.places.clear();
             self.datagrams.clear();
         }
         alerts
