@@ -1,11 +1,12 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, bursts, clean names, reported questions, scans, counters. The trail set and
+//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, scans, counters. The trail set and
 //! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
 mod answers;
+mod streams;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::decode::Decoders;
 use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
+use crate::heads::Heads;
 use crate::hello::{Hello, Hellos};
 use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
@@ -59,6 +61,7 @@ pub struct Engine {
     trails: Arc<TrailSet>,
     whitelist: Arc<Whitelist>,
     decoders: Decoders,
+    heads: Heads,
     hellos: Hellos,
     bursts: Bursts,
     clean_names: CleanNames,
@@ -81,6 +84,7 @@ impl Engine {
             scans: Scans::new(enabled, config.detect.scan_window_secs),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
+            heads: Heads::new(),
             hellos: Hellos::new(&config.detect),
             bursts: Bursts::default(),
             folds: Folds::new(),
@@ -100,7 +104,7 @@ impl Engine {
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
-                self.decoded(at, &packet, out);
+                self.routed(at, &packet, out);
             }
             Err(reason) => {
                 // A frame of a network that is read lets time pass, whatever is in it.
@@ -119,6 +123,14 @@ impl Engine {
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
         self.sweep(now, out);
         self.folds.advance(now.secs());
+        if self.heads.is_due(now) {
+            self.age_heads(now, out);
+        }
+    }
+
+    /// Examines what waited for more packets: the capture ends. The engine may be used on.
+    pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.end_heads(out);
     }
 
     /// Adopts a new trail set and whitelist, and forgets what was judged by the old ones.
@@ -160,7 +172,8 @@ impl Engine {
             self.counters.repeats += 1;
             return;
         }
-        let Some(observation) = observe(packet, &mut self.name) else {
+        let Some(observation) = observe(packet, self.config.detect.heuristics, &mut self.name)
+        else {
             if greets {
                 self.counters.hellos += 1;
             } else {
@@ -260,7 +273,9 @@ impl Engine {
         packet: &Packet<'_>,
         out: &mut Vec<Event>,
     ) -> bool {
-        let hello = self.hellos.read(packet);
+        let greeting = self.hellos.read(at, packet);
+        let since = greeting.map_or(at, |(since, _)| since);
+        let hello = greeting.map(|(_, hello)| hello);
         let finding = match hello {
             Some(Hello::Sni(name)) => {
                 let mut names = Names {
@@ -277,7 +292,7 @@ impl Engine {
         let greets = hello.is_some();
         if let Some(finding) = finding {
             let mut report = Report {
-                at,
+                at: since,
                 flow,
                 sensor: &self.config.sensor,
                 whitelist: &self.whitelist,

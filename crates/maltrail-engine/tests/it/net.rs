@@ -252,6 +252,7 @@ pub(crate) fn feed(engine: &mut Engine, packets: &[(Timestamp, Vec<u8>)]) -> Vec
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
+    engine.finish(&mut events);
     lines(&events)
 }
 
@@ -275,6 +276,7 @@ pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wante
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
+    engine.finish(&mut events);
     let brief = |event: &Event| format!("{} {}", event.kind, event.trail);
     let found: Vec<String> = events.iter().map(brief).collect();
     assert_eq!(
