@@ -167,44 +167,68 @@ impl Engine {
         {
             return Fate::Taken;
         }
-        let length = tcp.payload.len();
-        let first = match self.heads.position(place, start, length) {
+        let (mut start, mut payload) = (start, tcp.payload);
+        let position = self.heads.position(place, start, payload.len());
+        let mut found = self.heads.start(payload, is_dns(tcp));
+        let first = match position {
             Position::Known => return Fate::Taken,
             Position::Ahead(first) => Some(first),
             Position::Next => None,
+            Position::Over(known) => {
+                // Part of it was sent before, unless it stands for itself.
+                if matches!(found, Start::Other | Start::Cut(_))
+                    && let Some(fresh) = payload.get(known..)
+                    && let next = self.heads.start(fresh, is_dns(tcp))
+                    && next != Start::Other
+                {
+                    (start, payload, found) = (start.wrapping_add(known as u32), fresh, next);
+                }
+                None
+            }
         };
-        let kind = match self.heads.start(tcp.payload, is_dns(tcp)) {
+        let end = start.wrapping_add(payload.len() as u32);
+        let kind = match found {
             Start::Other if first.is_none() => {
                 self.heads.settle(place);
                 return Fate::Stays;
             }
-            Start::Other if tcp.payload.is_empty() || tcp.payload.starts_with(b"HTTP/") => {
+            Start::Other if payload.is_empty() || is_response(payload) => {
                 return Fate::Stays;
             }
             Start::Other => None,
             Start::Cut(kind) => Some(kind),
-            Start::Enough => {
-                self.heads.examined(place, end_of(start, tcp));
-                return Fate::Stays;
+            Start::Whole(kind) if first.is_some() && !message::is_own_start(payload) => {
+                found = Start::Cut(kind);
+                None
             }
-            Start::Whole(kind) => {
+            Start::Enough => {
+                self.heads.examined(place, end);
+                None
+            }
+            Start::Whole(_) => {
                 if first.is_none() {
-                    self.heads.awaits(place, end_of(start, tcp), false);
+                    self.heads.awaits(place, end, false);
                 }
-                let dns = kind == Kind::Dns;
-                return if dns && message::message(tcp.payload) != Ok(length) {
-                    self.show_messages(at, &Flow::of(packet), tcp.payload, out);
-                    Fate::Taken
-                } else {
-                    Fate::Stays
-                };
+                None
             }
         };
+        if matches!(found, Start::Whole(_) | Start::Enough) {
+            let dns = found == Start::Whole(Kind::Dns);
+            if dns && message::message(payload) != Ok(tcp.payload.len()) {
+                self.show_messages(at, &Flow::of(packet), payload, out);
+                return Fate::Taken;
+            }
+            if payload.len() != tcp.payload.len() {
+                self.show(at, &Flow::of(packet), payload, out);
+                return Fate::Taken;
+            }
+            return Fate::Stays;
+        }
         // What the capture cut off will never come.
         if packet.ip.truncated {
             return Fate::Stays;
         }
-        self.begin(at, place, packet, tcp.payload, (start, first, kind), out);
+        self.begin(at, place, packet, payload, (start, first, kind), out);
         Fate::Taken
     }
 
@@ -313,16 +337,17 @@ impl Engine {
             }
         } else {
             self.heads.seen.gaps += 1;
-            self.conclude(head, out);
+            self.leave(place, head, out);
             return Fate::Stays;
         };
         if head.kind.is_none() && offset == 0 {
             match self.heads.start(payload, is_dns(tcp)) {
-                Start::Cut(kind) => head.kind = Some(kind),
-                // What came before it is no message, or one of its own.
-                _ => {
+                Start::Cut(kind) | Start::Whole(kind) => head.kind = Some(kind),
+                Start::Enough => head.kind = Some(Kind::Tls),
+                // What waits behind it is no message either.
+                Start::Other => {
                     self.heads.seen.dropped += 1;
-                    self.conclude(head, out);
+                    self.leave(place, head, out);
                     return Fate::Stays;
                 }
             }
@@ -347,7 +372,7 @@ impl Engine {
             self.heads.awaits(place, head.seq, true);
         } else if head.pieces.start().len() >= LIMIT {
             self.heads.seen.too_long += 1;
-            self.conclude(head, out);
+            self.leave(place, head, out);
         } else {
             while let Some(other) = self.heads.take_for(head.pieces.held()) {
                 self.conclude(other, out);
@@ -405,6 +430,16 @@ impl Engine {
             End::Whole => (bytes.len(), End::Whole),
             other => (0, other),
         }
+    }
+
+    /// Gives up a head whose stream goes on without it.
+    fn leave(&mut self, place: Place, head: Head, out: &mut Vec<Event>) {
+        if head.advanced {
+            self.heads.examined(place, head.seq);
+        } else {
+            self.heads.settle(place);
+        }
+        self.conclude(head, out);
     }
 
     /// Examines what is there of a head that nothing will be added to.
@@ -483,6 +518,11 @@ const fn is_dns(tcp: &TcpSegment<'_>) -> bool {
 
 const fn end_of(start: u32, tcp: &TcpSegment<'_>) -> u32 {
     start.wrapping_add(tcp.payload.len() as u32)
+}
+
+/// Whether this starts a response, and is not the end of a request's first line.
+fn is_response(payload: &[u8]) -> bool {
+    payload.starts_with(b"HTTP/") && payload.get(8) == Some(&b' ')
 }
 
 /// Whether a server asks for the rest of a request (RFC 9110, 15.2).

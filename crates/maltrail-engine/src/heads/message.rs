@@ -144,6 +144,16 @@ const METHODS: [&[u8]; 17] = [
     b"M-SEARCH",
 ];
 
+/// Whether what `payload` starts with has its own first byte, as far as can be told where bytes before
+/// it are missing: `OST / HTTP/1.1` is the rest of a request.
+pub(crate) fn is_own_start(payload: &[u8]) -> bool {
+    Request::parse(payload).is_none_or(|request| {
+        METHODS
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(request.method))
+    })
+}
+
 /// Whether `bytes` may be the start of a request line, without its end.
 fn is_request_line_start(bytes: &[u8]) -> bool {
     let empty = bytes.iter().take(4);
@@ -191,11 +201,13 @@ fn tls_start(payload: &[u8], record: &mut Vec<u8>) -> Start {
     if end == End::Other {
         return Start::Other;
     }
+    let goes_on = || tls::fragments(payload).last().is_some_and(|it| !it.whole);
     match (shows(payload), shows(record), end) {
-        (true, _, End::Cut) => Start::Enough,
+        (true, ..) if goes_on() => Start::Enough,
+        (true, ..) => Start::Whole(Kind::Tls),
         // Only seen when records are put together.
         (false, true, _) | (false, false, End::Cut) => Start::Cut(Kind::Tls),
-        (true, ..) | (false, false, _) => Start::Whole(Kind::Tls),
+        (false, false, _) => Start::Whole(Kind::Tls),
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Head {
     pub(crate) pieces: Pieces,
     /// How much of it was examined.
     pub(crate) examined: usize,
+    /// Whether messages before it were examined.
+    pub(crate) advanced: bool,
     /// What was reported then.
     reported: Vec<u64>,
 }
@@ -85,6 +87,7 @@ impl Head {
             kind,
             pieces: Pieces::new(),
             examined: 0,
+            advanced: false,
             reported: Vec::new(),
         }
     }
@@ -94,7 +97,7 @@ impl Head {
         self.pieces.advance(count);
         self.seq = self.seq.wrapping_add(count as u32);
         self.at = at;
-        self.examined = 0;
+        (self.examined, self.advanced) = (0, true);
         self.reported = Vec::new();
         if self.pieces.start().is_empty() {
             self.kind = None;
@@ -130,6 +133,8 @@ pub(crate) struct Seen {
 pub(crate) enum Position {
     /// Nothing is known, or it is what comes next.
     Next,
+    /// So many bytes at its start were examined before.
+    Over(usize),
     /// All of it was examined.
     Known,
     /// Something is missing before it, from this sequence number on.
@@ -218,7 +223,13 @@ impl Heads {
             return Position::Ahead(opening.next);
         }
         let behind = opening.next.wrapping_sub(start) as usize;
-        if opening.known && behind <= LIMIT && len <= behind {
+        if behind > LIMIT {
+            return Position::Next;
+        }
+        if len > behind {
+            return Position::Over(behind);
+        }
+        if opening.known {
             self.seen.repeated += 1;
             return Position::Known;
         }

@@ -200,7 +200,7 @@ mod tests {
     fn key(n: u16) -> (Place, Flow) {
         let place = Place {
             hash: u64::from(n % 3),
-            upward: n % 2 == 0,
+            upward: n.is_multiple_of(2),
         };
         let port = format!("192.0.2.1:{n}");
         (place, flow(&port, "203.0.113.7:80", "TCP"))

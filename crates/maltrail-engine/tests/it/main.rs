@@ -1,10 +1,12 @@
 //! The engine as its users see it: frames in, event lines out.
 
 mod answers;
+mod heads;
 mod hellos;
 mod http;
 mod net;
 mod properties;
+mod quic;
 mod rules;
 mod scans;
 mod vectors;

@@ -57,8 +57,13 @@ pub(crate) fn tcp(src: &str, dst: &str, flags: u8) -> Vec<u8> {
 
 /// An Ethernet frame with a TCP segment.
 pub(crate) fn segment(src: &str, dst: &str, flags: u8, payload: &[u8]) -> Vec<u8> {
+    segment_at(src, dst, flags, 1, payload)
+}
+
+/// An Ethernet frame with a TCP segment whose sequence number is `seq`.
+pub(crate) fn segment_at(src: &str, dst: &str, flags: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
     let (src, dst) = sockets(src, dst);
-    let mut header = TcpHeader::new(src.port(), dst.port(), 1, 0x2000);
+    let mut header = TcpHeader::new(src.port(), dst.port(), seq, 0x2000);
     for (bit, flag) in [
         (0x01, &mut header.fin),
         (0x02, &mut header.syn),
