@@ -556,3 +556,54 @@ fn many_heads_and_many_bytes_are_bounded() {
     let [ua, url] = ["UA sqlmap(/1)", BAD];
     assert!(run.said().contains(&ua.to_owned()) && run.said().contains(&url.to_owned()));
 }
+
+/// The frames of a capture with microseconds, little endian.
+fn frames(capture: &[u8]) -> Vec<(Timestamp, Vec<u8>)> {
+    let word = |at: usize| {
+        let bytes = capture.get(at..at + 4).expect("whole").try_into();
+        i64::from(u32::from_le_bytes(bytes.expect("four")))
+    };
+    let mut at = 24;
+    let mut frames = Vec::new();
+    while at < capture.len() {
+        let time = word(at) * 1_000_000 + word(at + 4);
+        let end = at + 16 + usize::try_from(word(at + 8)).expect("short");
+        let frame = capture.get(at + 16..end).expect("whole").to_vec();
+        frames.push((Timestamp::from_micros(time), frame));
+        at = end;
+    }
+    frames
+}
+
+/// What a browser sends, see `tests/corpus/README.md`.
+#[test]
+fn a_browser_and_its_servers_are_heard() {
+    let trails = "segments.maltrail.example,seen,r\n/listed.php,path,r\n\
+                  20599ad4407d315837df6e4f92c3b8e7521537e8,cert,r\n";
+    let mut engine = Setup::new(trails).engine();
+    let mut events = Vec::new();
+    let capture = frames(include_bytes!("../../../../tests/corpus/segments.pcap"));
+    for (at, frame) in &capture {
+        engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
+    }
+    let brief = |event: &Event| format!("{} {} {}", event.proto, event.kind, event.info);
+    let mut found: Vec<String> = events.iter().map(brief).collect();
+    found.sort_unstable();
+    let wanted = [
+        "TCP CERT cert",
+        "TCP CERT cert",
+        "TCP DNS seen",
+        "TCP DNS seen",
+        "TCP URL path",
+        "UDP DNS seen",
+    ];
+    assert_eq!(found, wanted);
+    // Each has the time of its first packet.
+    let sends = |event: &Event| {
+        let same = |(at, frame): &&(Timestamp, Vec<u8>)| {
+            *at == event.time && frame.len() > 1000 && frame[12..14] == [8, 0]
+        };
+        capture.iter().any(|packet| same(&packet))
+    };
+    assert!(events.iter().all(sends), "{events:#?}");
+}

@@ -108,6 +108,11 @@ pub(crate) fn ip(src: &str, dst: &str, proto: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A TLS record with a ClientHello of the usual length that names `name`.
 pub(crate) fn client_hello(name: &str) -> Vec<u8> {
+    long_hello(name, 43)
+}
+
+/// The same with a key share of so many bytes before the name.
+pub(crate) fn long_hello(name: &str, key_share: usize) -> Vec<u8> {
     let counted = |bytes: &[u8]| {
         let length = u16::try_from(bytes.len()).expect("length");
         [&length.to_be_bytes()[..], bytes].concat()
@@ -119,7 +124,7 @@ pub(crate) fn client_hello(name: &str) -> Vec<u8> {
         (23, vec![]),
         (43, vec![4, 3, 4, 3, 3]),
         (13, vec![7; 18]),
-        (51, vec![8; 43]),
+        (51, vec![8; key_share]),
         (0, server_name),
         (16, vec![9; 14]),
         (21, vec![0; 200]),
