@@ -171,9 +171,13 @@ impl Engine {
         let position = self.heads.position(place, start, payload.len());
         let mut found = self.heads.start(payload, is_dns(tcp));
         let first = match position {
-            Position::Known => return Fate::Taken,
+            Position::Anywhere if found == Start::Other => return Fate::Stays,
+            Position::Known => {
+                self.count_heads();
+                return Fate::Taken;
+            }
             Position::Ahead(first) => Some(first),
-            Position::Next => None,
+            Position::Anywhere | Position::Next => None,
             Position::Over(known) => {
                 // Part of it was sent before, unless it stands for itself.
                 if matches!(found, Start::Other | Start::Cut(_))

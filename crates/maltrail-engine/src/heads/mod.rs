@@ -131,7 +131,9 @@ pub(crate) struct Seen {
 /// Where a segment stands in what is known about its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
-    /// Nothing is known, or it is what comes next.
+    /// Nothing is known.
+    Anywhere,
+    /// It is what comes next, or it is far from it.
     Next,
     /// So many bytes at its start were examined before.
     Over(usize),
@@ -213,7 +215,7 @@ impl Heads {
     #[inline]
     pub(crate) fn position(&mut self, place: Place, start: u32, len: usize) -> Position {
         let Some(opening) = self.openings.get(place) else {
-            return Position::Next;
+            return Position::Anywhere;
         };
         let ahead = start.wrapping_sub(opening.next);
         if ahead == 0 {
@@ -248,8 +250,7 @@ impl Heads {
         self.openings.set(place, Opening { next, holds, known });
     }
 
-    /// No message is awaited in a direction.
-    #[inline]
+    /// No message is awaited in a direction of which something is known.
     pub(crate) fn settle(&mut self, place: Place) {
         if self.openings.get(place).is_some_and(|known| known.holds) {
             self.openings.settle(place);
