@@ -145,8 +145,11 @@ const METHODS: [&[u8]; 17] = [
 ];
 
 /// Whether what `payload` starts with has its own first byte, as far as can be told where bytes before
-/// it are missing: `OST / HTTP/1.1` is the rest of a request.
+/// it are missing: `OST / HTTP/1.1` is the rest of a request, and an empty line mostly ends one.
 pub(crate) fn is_own_start(payload: &[u8]) -> bool {
+    if matches!(payload, [b'\r' | b'\n', ..]) {
+        return false;
+    }
     Request::parse(payload).is_none_or(|request| {
         METHODS
             .iter()

@@ -607,3 +607,28 @@ fn a_browser_and_its_servers_are_heard() {
     };
     assert!(events.iter().all(sends), "{events:#?}");
 }
+
+/// Wherever two requests are cut: in the method, before the version, in an empty line, between them.
+#[test]
+fn every_cut_of_two_requests_is_as_none() {
+    let bytes = [form("id=7&k=v"), get("/bad.php", "site-a.com")].concat();
+    let mut wanted = whole(REQUESTS, &bytes);
+    wanted.sort_unstable();
+    assert_eq!(wanted.len(), 3);
+    for cut in 1..bytes.len() {
+        for swapped in [false, true] {
+            let mut parts = [(0, &bytes[..cut]), (cut, &bytes[cut..])];
+            if swapped {
+                parts.reverse();
+            }
+            let mut run = Run::new();
+            run.see(at(0), &REQUESTS.syn());
+            for (offset, part) in parts {
+                run.see(at(0), &REQUESTS.part(offset, part));
+            }
+            let mut found = run.end();
+            found.sort_unstable();
+            assert_eq!(found, wanted, "cut at {cut}, swapped: {swapped}");
+        }
+    }
+}
