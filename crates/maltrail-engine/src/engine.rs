@@ -104,7 +104,9 @@ impl Engine {
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
-                self.routed(at, &packet, out);
+                if self.routed(at, &packet, out) {
+                    self.decoded(at, &packet, out);
+                }
             }
             Err(reason) => {
                 // A frame of a network that is read lets time pass, whatever is in it.

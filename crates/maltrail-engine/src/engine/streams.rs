@@ -27,20 +27,26 @@ enum Fate {
 }
 
 impl Engine {
-    /// A packet on its way; what is put together comes later.
+    /// A packet on its way; whether it is to be examined as it is. What it completes is examined here.
     #[inline]
-    pub(super) fn routed(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
+    pub(super) fn routed(
+        &mut self,
+        at: Timestamp,
+        packet: &Packet<'_>,
+        out: &mut Vec<Event>,
+    ) -> bool {
         const CONTROL: u8 = Flags::SYN.bits() | Flags::FIN.bits() | Flags::RST.bits();
         if self.heads.is_due(at) {
             self.age_heads(at, out);
         }
-        if let Transport::Tcp(tcp) = &packet.transport
-            && (!tcp.payload.is_empty() || tcp.flags.bits() & CONTROL != 0)
-            && !packet.ip.fragment
-        {
-            self.segment(at, packet, tcp, out);
-        } else {
-            self.decoded(at, packet, out);
+        match &packet.transport {
+            Transport::Tcp(tcp)
+                if (!tcp.payload.is_empty() || tcp.flags.bits() & CONTROL != 0)
+                    && !packet.ip.fragment =>
+            {
+                self.segment(at, packet, tcp, out)
+            }
+            _ => true,
         }
     }
 
@@ -81,17 +87,15 @@ impl Engine {
         packet: &Packet<'_>,
         tcp: &TcpSegment<'_>,
         out: &mut Vec<Event>,
-    ) {
+    ) -> bool {
         let place = self.heads.place(packet, tcp);
         if tcp.flags.contains(Flags::SYN) {
             return self.opening(at, place, packet, tcp, out);
         }
         let takes = tcp.flags.contains(Flags::ACK) || tcp.flags.contains(Flags::RST);
-        if takes && self.stream(at, place, packet, tcp, tcp.seq, out) == Fate::Taken {
-            self.counters.head_segments += 1;
-        } else {
-            self.decoded(at, packet, out);
-        }
+        let taken = takes && self.stream(at, place, packet, tcp, tcp.seq, out) == Fate::Taken;
+        self.counters.head_segments += u64::from(taken);
+        !taken
     }
 
     /// A segment that opens a connection, maybe with data (RFC 7413).
@@ -124,21 +128,17 @@ impl Engine {
         packet: &Packet<'_>,
         tcp: &TcpSegment<'_>,
         out: &mut Vec<Event>,
-    ) {
+    ) -> bool {
         let first = tcp.seq.wrapping_add(1);
         let data = !tcp.payload.is_empty();
-        if data && self.heads.position(place, first, tcp.payload.len()) == Position::Known {
-            // The same SYN once more.
-        } else {
-            if self.heads.may_wait(place)
-                && let Some(head) = self.heads.take(place, &Flow::of(packet))
-            {
-                self.heads.seen.dropped += 1;
-                self.conclude(head, out);
+        // The same SYN once more brings nothing new.
+        if !data || self.heads.position(place, first, tcp.payload.len()) != Position::Known {
+            if self.heads.may_wait(place) {
+                self.overtaken(place, &Flow::of(packet), out);
             }
             self.heads.awaits(place, first, false);
             if !data || self.opened_with_data(at, place, packet, tcp, out) == Fate::Stays {
-                return self.decoded(at, packet, out);
+                return true;
             }
         }
         let bare = Packet {
@@ -148,7 +148,25 @@ impl Engine {
             }),
             ..*packet
         };
-        self.decoded(at, &bare, out);
+        self.decoded_aside(at, &bare, out);
+        false
+    }
+
+    /// A new connection has the ends of one whose head waits.
+    #[cold]
+    #[inline(never)]
+    fn overtaken(&mut self, place: Place, flow: &Flow, out: &mut Vec<Event>) {
+        if let Some(head) = self.heads.take(place, flow) {
+            self.heads.seen.dropped += 1;
+            self.conclude(head, out);
+        }
+    }
+
+    /// [`Engine::decoded`] for packets that are not as they came, which are few.
+    #[cold]
+    #[inline(never)]
+    fn decoded_aside(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
+        self.decoded(at, packet, out);
     }
 
     /// Where the bytes of a segment belong, the first of which has the number `start`.
@@ -512,7 +530,7 @@ impl Engine {
                 payload,
             }),
         };
-        self.decoded(at, &packet, out);
+        self.decoded_aside(at, &packet, out);
     }
 }
 

@@ -191,12 +191,13 @@ impl Heads {
                     fold((bits >> 64) as u64 ^ two, bits as u64 ^ three)
                 }
             };
-            fold(word ^ u64::from(port) ^ one, two | 1)
+            word ^ u64::from(port) ^ one
         };
         let src = end(packet.ip.src, tcp.src_port);
         let dst = end(packet.ip.dst, tcp.dst_port);
         Place {
-            hash: fold(src.wrapping_add(dst) ^ three, one | 1),
+            // A product is the same for both directions.
+            hash: fold(src, dst),
             upward: src < dst,
         }
     }
