@@ -10,7 +10,10 @@ use divan::{Bencher, black_box};
 use maltrail_core::event::Event;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
-use net::{A, C, S, Setup, ask, at, client_hello, hello_row, ping, segment, syn, udp};
+use net::{
+    A, C, S, Setup, ask, at, client_hello, hello_row, long_hello, ping, segment, segment_at, syn,
+    udp,
+};
 
 /// Frames per run; unique names must outnumber what any cache holds.
 const FRAMES: usize = 1 << 16;
@@ -272,4 +275,74 @@ fn quic_initial(bencher: Bencher<'_, '_>) {
     let versions = ["quic_v1", "quic_v2"].map(|id| udp(C, S, &hello_row(id)));
     let frames: Vec<_> = versions.iter().cycle().take(1024).cloned().collect();
     run(bencher, &trails(), &frames);
+}
+
+/// Frames of long-lived connections, each to its own host.
+fn bulk(flows: u32, payload: &[u8]) -> Vec<Vec<u8>> {
+    (0..1024_u32)
+        .map(|n| {
+            let client = format!("192.0.2.10:{}", 1024 + n % flows);
+            segment_at(S, &client, 0x10, 1 + n / flows * 1460, payload)
+        })
+        .collect()
+}
+
+/// Segments of many established connections, some of which were seen to open.
+#[divan::bench(args = [1, 256, 1024])]
+fn bulk_data_segment(bencher: Bencher<'_, '_>, flows: u32) {
+    let mut engine = Setup::new(&trails()).engine();
+    let mut events = Vec::new();
+    let payload = [0xa5; 1460];
+    let capture = Capture::new(&bulk(flows, &payload));
+    bencher
+        .counter(ItemsCount::new(1024_usize))
+        .bench_local(|| black_box(&capture).pass(black_box(&mut engine), &mut events));
+    assert_eq!(events, []);
+    assert_eq!(engine.counters().heads_begun, 0);
+}
+
+/// The same while as many heads wait as there may be.
+#[divan::bench]
+fn bulk_data_segment_while_heads_wait(bencher: Bencher<'_, '_>) {
+    let mut engine = Setup::new(&trails()).engine();
+    let mut events = Vec::new();
+    let flood: Vec<_> = (0..1_u32 << 14)
+        .map(|n| {
+            let [_, a, b, c] = n.to_be_bytes();
+            segment_at(&format!("10.{a}.{b}.{c}:1025"), S, 0x18, 5, b"GET /a")
+        })
+        .collect();
+    Capture::new(&flood).pass(&mut engine, &mut events);
+    let capture = Capture::new(&bulk(256, &[0xa5; 1460]));
+    bencher
+        .counter(ItemsCount::new(1024_usize))
+        .bench_local(|| black_box(&capture).pass(black_box(&mut engine), &mut events));
+    assert_eq!(engine.counters().heads_waiting, 1 << 14);
+}
+
+/// Connections with a hello of 1,800 bytes in two segments; times are for each of three packets.
+#[divan::bench]
+fn segmented_hello(bencher: Bencher<'_, '_>) {
+    let mut numbers = Numbers(8);
+    let frames: Vec<_> = (0..FRAMES / 3)
+        .flat_map(|n| {
+            let hello = long_hello(&format!("www.{}{n}.com", numbers.word(5)), 1450);
+            let client = format!("10.{}.{}.7:{}", n / 250 % 250, n % 250, 1024 + n / 62_500);
+            let (first, second) = hello.split_at(1400);
+            [
+                segment_at(&client, S, 0x02, 0, &[]),
+                segment_at(&client, S, 0x10, 1, first),
+                segment_at(&client, S, 0x18, 1401, second),
+            ]
+        })
+        .collect();
+    let mut engine = Setup::new(&trails()).engine();
+    let mut events = Vec::new();
+    let capture = Capture::new(&frames);
+    bencher
+        .counter(ItemsCount::new(frames.len()))
+        .bench_local(|| black_box(&capture).pass(black_box(&mut engine), &mut events));
+    assert_eq!(events, []);
+    let counters = engine.counters();
+    assert_eq!(counters.tls_names * 3, counters.packets);
 }

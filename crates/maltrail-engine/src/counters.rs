@@ -3,6 +3,7 @@
 use maltrail_core::event::Kind;
 use maltrail_wire::Drop;
 
+use crate::heads;
 use crate::hello::Seen;
 use crate::observation::Observation;
 
@@ -71,6 +72,36 @@ pub struct Counters {
     pub quic_unread: u64,
     /// Pieces of QUIC hellos left out because there were too many.
     pub quic_pieces_lost: u64,
+    /// QUIC hellos that did not come in one packet.
+    pub quic_flights: u64,
+    /// Such hellos forgotten to make room.
+    pub quic_flight_evictions: u64,
+    /// TCP segments that are part of a message over several, or repeat part of one.
+    pub head_segments: u64,
+    /// Messages put together, or parts of them, examined like a packet.
+    pub head_messages: u64,
+    /// Heads of streams begun: first segments of messages that go on.
+    pub heads_begun: u64,
+    /// Heads completed.
+    pub heads_completed: u64,
+    /// Heads that made room for others.
+    pub heads_evicted: u64,
+    /// Heads given up because they were too long.
+    pub heads_too_long: u64,
+    /// Heads given up because a gap in them was not filled.
+    pub heads_gaps: u64,
+    /// Heads given up because they waited too long.
+    pub heads_expired: u64,
+    /// Heads that turned out to be no message, or were overtaken by a new connection.
+    pub heads_dropped: u64,
+    /// Segments of heads left out because of too many gaps.
+    pub head_pieces_lost: u64,
+    /// Segments of messages that were examined already.
+    pub head_repeats: u64,
+    /// Heads that wait now.
+    pub heads_waiting: u64,
+    /// Bytes that they hold now.
+    pub heads_bytes: u64,
 }
 
 /// Types of events, as their counters are named.
@@ -131,6 +162,21 @@ impl Counters {
             ("certificates", self.certificates),
             ("quic_unread", self.quic_unread),
             ("quic_pieces_lost", self.quic_pieces_lost),
+            ("quic_flights", self.quic_flights),
+            ("quic_flight_evictions", self.quic_flight_evictions),
+            ("head_segments", self.head_segments),
+            ("head_messages", self.head_messages),
+            ("heads_begun", self.heads_begun),
+            ("heads_completed", self.heads_completed),
+            ("heads_evicted", self.heads_evicted),
+            ("heads_too_long", self.heads_too_long),
+            ("heads_gaps", self.heads_gaps),
+            ("heads_expired", self.heads_expired),
+            ("heads_dropped", self.heads_dropped),
+            ("head_pieces_lost", self.head_pieces_lost),
+            ("head_repeats", self.head_repeats),
+            ("heads_waiting", self.heads_waiting),
+            ("heads_bytes", self.heads_bytes),
         ]
         .into_iter()
         .chain(drops.map(|(reason, count)| (reason.name(), count)))
@@ -163,6 +209,32 @@ impl Counters {
         self.certificates = seen.certificates;
         self.quic_unread = seen.quic_unread;
         self.quic_pieces_lost = seen.quic_pieces_lost;
+        self.quic_flights = seen.quic_flights;
+        self.quic_flight_evictions = seen.quic_flight_evictions;
+    }
+
+    /// Takes over what happened to heads, and how many wait with how many bytes.
+    pub(crate) const fn heads(&mut self, seen: heads::Seen, waiting: usize, bytes: usize) {
+        self.heads_begun = seen.begun;
+        self.heads_completed = seen.completed;
+        self.heads_evicted = seen.evicted;
+        self.heads_too_long = seen.too_long;
+        self.heads_gaps = seen.gaps;
+        self.heads_expired = seen.expired;
+        self.heads_dropped = seen.dropped;
+        self.head_pieces_lost = seen.pieces_lost;
+        self.head_repeats = seen.repeated;
+        self.heads_waiting = waiting as u64;
+        self.heads_bytes = bytes as u64;
+    }
+
+    /// An event was not handed out after all.
+    pub(crate) fn take_back(&mut self, kind: &Kind) {
+        self.events = self.events.saturating_sub(1);
+        let mut kinds = KINDS.iter().zip(&mut self.kinds);
+        if let Some((_, count)) = kinds.find(|((known, _), _)| known == kind) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     pub(crate) fn event(&mut self, kind: &Kind) {

@@ -1,12 +1,13 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, bursts, clean names, reported questions, scans, counters. The trail set and
+//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, scans, counters. The trail set and
 //! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
 mod answers;
 mod report;
+mod streams;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::decode::Decoders;
 use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
+use crate::heads::Heads;
 use crate::hello::{Hello, Hellos};
 use crate::heuristics::dns_exhaustion::Exhaustion;
 use crate::heuristics::scans::Scans;
@@ -61,6 +63,7 @@ pub struct Engine {
     trails: Arc<TrailSet>,
     whitelist: Arc<Whitelist>,
     decoders: Decoders,
+    heads: Heads,
     hellos: Hellos,
     bursts: Bursts,
     clean_names: CleanNames,
@@ -85,6 +88,7 @@ impl Engine {
             exhaustion: Exhaustion::new(),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
+            heads: Heads::new(),
             hellos: Hellos::new(&config.detect),
             bursts: Bursts::default(),
             folds: Folds::new(),
@@ -104,7 +108,9 @@ impl Engine {
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
-                self.decoded(at, &packet, out);
+                if self.routed(at, &packet, out) {
+                    self.decoded(at, &packet, out);
+                }
             }
             Err(reason) => {
                 // A frame of a network that is read lets time pass, whatever is in it.
@@ -123,6 +129,14 @@ impl Engine {
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
         self.sweep(now, out);
         self.folds.advance(now.secs());
+        if self.heads.is_due(now) {
+            self.age_heads(now, out);
+        }
+    }
+
+    /// Examines what waited for more packets: the capture ends. The engine may be used on.
+    pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.end_heads(out);
     }
 
     /// Adopts a new trail set and whitelist, and forgets what was judged by the old ones.
@@ -169,7 +183,8 @@ impl Engine {
             self.counters.repeats += 1;
             return;
         }
-        let Some(observation) = observe(packet, &mut self.name) else {
+        let Some(observation) = observe(packet, self.config.detect.heuristics, &mut self.name)
+        else {
             if greets {
                 self.counters.hellos += 1;
             } else {
@@ -290,7 +305,9 @@ impl Engine {
         packet: &Packet<'_>,
         out: &mut Vec<Event>,
     ) -> bool {
-        let hello = self.hellos.read(packet);
+        let greeting = self.hellos.read(at, packet);
+        let since = greeting.map_or(at, |(since, _)| since);
+        let hello = greeting.map(|(_, hello)| hello);
         let mut seen = Seen::hello(packet);
         let finding = match hello {
             Some(Hello::Sni(name)) => {
@@ -309,7 +326,7 @@ impl Engine {
         let greets = hello.is_some();
         if let Some(finding) = finding {
             let mut report = Report {
-                at,
+                at: since,
                 flow,
                 seen,
                 config: &self.config,

@@ -6,20 +6,31 @@
 use maltrail_core::name::HostName;
 use maltrail_wire::dns::{Message, Name, NameBuf};
 use maltrail_wire::http::{Request, Response};
-use maltrail_wire::{Packet, Transport, UdpDatagram};
+use maltrail_wire::{Packet, TcpSegment, Transport, UdpDatagram};
 
+use crate::heuristics::port_scanning::is_probe;
 use crate::matching::inner_label;
 use crate::observation::{DnsAnswer, DnsQuery, Observation};
 
 /// The port of DNS.
-const DNS_PORT: u16 = 53;
+pub(crate) const DNS_PORT: u16 = 53;
 
-/// What `packet` shows. `name` is where a name goes in lower case.
+/// What `packet` shows. `name` is where a name goes in lower case; `probes` says that segments which
+/// only a scanner sends are looked for, and show nothing else then (`spec` sensor §7).
 #[inline]
-pub(crate) fn observe<'a>(packet: &Packet<'a>, name: &'a mut NameBuf) -> Option<Observation<'a>> {
+pub(crate) fn observe<'a>(
+    packet: &Packet<'a>,
+    probes: bool,
+    name: &'a mut NameBuf,
+) -> Option<Observation<'a>> {
     match packet.transport {
         Transport::Tcp(tcp) if tcp.flags.is_syn() => Some(Observation::Syn),
-        Transport::Tcp(tcp) => http(tcp.payload),
+        // Such packets are counted as probes; no receiver takes their payload.
+        Transport::Tcp(tcp) if probes && is_probe(tcp.flags) => None,
+        Transport::Tcp(tcp) => match dns_over_tcp(&tcp) {
+            Some(message) => dns(message, name),
+            None => http(tcp.payload),
+        },
         Transport::Udp(udp) if is_dns(&udp) => dns(udp.payload, name),
         Transport::Udp(_) => Some(Observation::Datagram),
         Transport::Icmp { echo_request, .. } => echo_request.then_some(Observation::Contact),
@@ -29,6 +40,16 @@ pub(crate) fn observe<'a>(packet: &Packet<'a>, name: &'a mut NameBuf) -> Option<
 
 const fn is_dns(udp: &UdpDatagram<'_>) -> bool {
     udp.src_port == DNS_PORT || udp.dst_port == DNS_PORT
+}
+
+/// The only message of a segment, without the length before it (RFC 1035 §4.2.2).
+#[inline]
+pub(crate) fn dns_over_tcp<'a>(tcp: &TcpSegment<'a>) -> Option<&'a [u8]> {
+    if tcp.src_port != DNS_PORT && tcp.dst_port != DNS_PORT {
+        return None;
+    }
+    let (&prefix, message) = tcp.payload.split_first_chunk()?;
+    (usize::from(u16::from_be_bytes(prefix)) == message.len()).then_some(message)
 }
 
 /// An HTTP message that starts with this segment, on any port.

@@ -49,6 +49,15 @@ impl Flow {
             },
         }
     }
+
+    /// The other direction.
+    pub(crate) const fn reverse(&self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            proto: self.proto,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! frame ─ decode ─► packet ─ extract ─► observation ─ matching │ heuristics ─► finding ─ policy ─► event
-//!                        └─── hello ──► name, cert ──┘
+//!                     │  └─── hello ──► name, cert ──┘
+//!                   heads: messages over several segments come back as one packet
 //! ```
 //!
 //! [`Engine`] is a function of packets, their times, the trail set, the configuration and its own
@@ -21,7 +22,9 @@ mod decode;
 mod engine;
 mod extract;
 mod finding;
+mod flights;
 mod flow;
+mod heads;
 mod hello;
 mod heuristics;
 mod matching;

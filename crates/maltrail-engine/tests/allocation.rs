@@ -12,7 +12,8 @@ use maltrail_core::event::Event;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
 use net::{
-    A, AAAA, C, S, Setup, ask, at, client_hello, hello_row, ip, ping, segment, syn, tcp, udp,
+    A, AAAA, C, S, Setup, ask, at, client_hello, hello_row, ip, ping, question, segment, syn, tcp,
+    udp,
 };
 
 thread_local! {
@@ -72,6 +73,13 @@ fn http_request() -> Vec<u8> {
         .to_vec()
 }
 
+/// A question with its length before it.
+fn dns_over_tcp(n: u16) -> Vec<u8> {
+    let message = question(&format!("tcp-{n}.clean.com"), A, 1, 0x0100);
+    let length = u16::try_from(message.len()).expect("short").to_be_bytes();
+    [&length[..], &message].concat()
+}
+
 const HTTP_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n\
     <html><title>Clean</title>";
 
@@ -100,6 +108,8 @@ fn clean_frames(n: u16) -> Vec<Vec<u8>> {
         udp(C, "192.0.2.77:443", &hello_row("quic_crypto_out_of_order")),
         segment(C, "192.0.2.77:80", 0x18, &http_request()),
         segment("192.0.2.77:80", C, 0x18, HTTP_RESPONSE),
+        segment("192.0.2.77:80", C, 0x10, &[0xa5; 1400]),
+        segment(C, "192.0.2.77:53", 0x18, &dns_over_tcp(n)),
         vec![0xff; 20],
     ]
 }
@@ -127,6 +137,7 @@ fn packets_that_match_nothing_allocate_nothing() {
         counters.certificates,
     );
     assert_eq!(read, (500, 1500, 500), "every hello was read");
+    assert_eq!(counters.heads_begun, 0, "nothing waits");
 }
 
 #[test]

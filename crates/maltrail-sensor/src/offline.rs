@@ -53,6 +53,7 @@ impl Replay<'_> {
         }
         let mut events = Vec::new();
         engine.tick(totals.last, &mut events);
+        engine.finish(&mut events);
         totals.events += events.len() as u64;
         sinks.put(events);
         Ok(())

@@ -14,6 +14,7 @@ use memchr::memmem;
 
 use super::EngineConfig;
 use crate::counters::Counters;
+use crate::extract::dns_over_tcp;
 use crate::finding::{Field, Finding};
 use crate::flow::Flow;
 use crate::observation::DnsQuery;
@@ -61,9 +62,9 @@ impl<'a> Seen<'a> {
 
     /// What `packet` carries.
     #[inline]
-    pub(super) const fn of(packet: &Packet<'a>) -> Self {
+    pub(super) fn of(packet: &Packet<'a>) -> Self {
         Self::message(match packet.transport {
-            Transport::Tcp(tcp) => tcp.payload,
+            Transport::Tcp(tcp) => dns_over_tcp(&tcp).unwrap_or(tcp.payload),
             Transport::Udp(udp) => udp.payload,
             Transport::Icmp { .. } | Transport::Other(_) => packet.ip.payload,
         })
@@ -72,7 +73,7 @@ impl<'a> Seen<'a> {
     /// What `packet` carries before its connection is encrypted; of QUIC nothing can be shown, as
     /// that is encrypted, too.
     #[inline]
-    pub(super) const fn hello(packet: &Packet<'a>) -> Self {
+    pub(super) fn hello(packet: &Packet<'a>) -> Self {
         match packet.transport {
             Transport::Udp(_) => Self {
                 message: b"",

@@ -95,11 +95,14 @@ fn every_prefix_and_flipped_byte_of_a_hello_is_survived() {
         let tcp = row[3] == "tcp";
         let whole = hello_row(id);
         let mut engine = setup(row[2], "-").engine();
+        // Each comes on a connection of its own, as together they would be one stream.
+        let mut ports = (1024..=u16::MAX).cycle();
         let mut try_one = |payload: &[u8]| {
+            let client = format!("192.0.2.10:{}", ports.next().expect("endless"));
             let frame = if tcp {
-                segment(C, S, 0x18, payload)
+                segment(&client, S, 0x18, payload)
             } else {
-                udp(C, S, payload)
+                udp(&client, S, payload)
             };
             feed(&mut engine, &[(at(0), frame)]).len()
         };

@@ -2,10 +2,12 @@
 
 mod answers;
 mod counting;
+mod heads;
 mod hellos;
 mod http;
 mod net;
 mod properties;
+mod quic;
 mod reasons;
 mod rules;
 mod scans;

@@ -57,8 +57,13 @@ pub(crate) fn tcp(src: &str, dst: &str, flags: u8) -> Vec<u8> {
 
 /// An Ethernet frame with a TCP segment.
 pub(crate) fn segment(src: &str, dst: &str, flags: u8, payload: &[u8]) -> Vec<u8> {
+    segment_at(src, dst, flags, 1, payload)
+}
+
+/// An Ethernet frame with a TCP segment whose sequence number is `seq`.
+pub(crate) fn segment_at(src: &str, dst: &str, flags: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
     let (src, dst) = sockets(src, dst);
-    let mut header = TcpHeader::new(src.port(), dst.port(), 1, 0x2000);
+    let mut header = TcpHeader::new(src.port(), dst.port(), seq, 0x2000);
     for (bit, flag) in [
         (0x01, &mut header.fin),
         (0x02, &mut header.syn),
@@ -103,6 +108,11 @@ pub(crate) fn ip(src: &str, dst: &str, proto: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A TLS record with a ClientHello of the usual length that names `name`.
 pub(crate) fn client_hello(name: &str) -> Vec<u8> {
+    long_hello(name, 43)
+}
+
+/// The same with a key share of so many bytes before the name.
+pub(crate) fn long_hello(name: &str, key_share: usize) -> Vec<u8> {
     let counted = |bytes: &[u8]| {
         let length = u16::try_from(bytes.len()).expect("length");
         [&length.to_be_bytes()[..], bytes].concat()
@@ -114,7 +124,7 @@ pub(crate) fn client_hello(name: &str) -> Vec<u8> {
         (23, vec![]),
         (43, vec![4, 3, 4, 3, 3]),
         (13, vec![7; 18]),
-        (51, vec![8; 43]),
+        (51, vec![8; key_share]),
         (0, server_name),
         (16, vec![9; 14]),
         (21, vec![0; 200]),
@@ -252,6 +262,7 @@ pub(crate) fn feed(engine: &mut Engine, packets: &[(Timestamp, Vec<u8>)]) -> Vec
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
+    engine.finish(&mut events);
     lines(&events)
 }
 
@@ -275,6 +286,7 @@ pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wante
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
+    engine.finish(&mut events);
     let brief = |event: &Event| format!("{} {}", event.kind, event.trail);
     let found: Vec<String> = events.iter().map(brief).collect();
     assert_eq!(

@@ -84,8 +84,9 @@ proptest! {
             + counters.observations.iter().sum::<u64>()
             + counters.unobserved
             + counters.hellos
-            + counters.repeats;
-        prop_assert_eq!(ends, input.len() as u64);
+            + counters.repeats
+            + counters.head_segments;
+        prop_assert_eq!(ends, input.len() as u64 + counters.head_messages);
         prop_assert_eq!(counters.events, events.len() as u64);
         prop_assert_eq!(counters.kinds.iter().sum::<u64>(), events.len() as u64);
     }

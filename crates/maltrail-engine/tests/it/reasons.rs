@@ -13,6 +13,7 @@ fn events(trails: &str, frame: &[u8]) -> Vec<Event> {
     let mut found = Vec::new();
     let mut engine = Setup::new(trails).with("CHECK_HOST_DOMAINS true").engine();
     engine.packet(LinkType::ETHERNET, at(0), frame, &mut found);
+    engine.finish(&mut found);
     found
 }
 
@@ -52,6 +53,24 @@ fn a_question_is_shown_as_it_was_asked() {
     assert_eq!(text, "trail evil.com dns.question r");
     assert!(bytes.starts_with(b"\x03WWW\x04Evil"), "{bytes:?}");
     assert_eq!(found.details.direction.unwrap().as_str(), "out");
+}
+
+#[test]
+fn a_question_over_tcp_is_shown_without_its_length() {
+    let message = question("www.evil.com", A, 1, 0x100);
+    let length = u16::try_from(message.len()).expect("length").to_be_bytes();
+    let (first, second) = message.split_at(20);
+    let start = segment(OWN, "198.51.100.53:53", 0x18, &[&length, first].concat());
+    let whole = segment(
+        OWN,
+        "198.51.100.53:53",
+        0x18,
+        &[&length, first, second].concat(),
+    );
+    assert_eq!(events("evil.com,x,r\n", &start).len(), 0);
+    let found = event("evil.com,x,r\n", &whole);
+    assert!(reason(&found).1.starts_with(b"\x03www\x04evil"));
+    assert_eq!(found.details.reasons[0].offset, Some(12));
 }
 
 #[test]

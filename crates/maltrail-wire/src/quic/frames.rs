@@ -38,10 +38,18 @@ pub struct Pieces<'a> {
 }
 
 /// Part of the stream.
-#[derive(Clone, Copy, Debug, Default)]
-struct Piece<'a> {
-    offset: usize,
-    data: &'a [u8],
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Where it starts.
+    pub offset: usize,
+    /// Its bytes.
+    pub data: &'a [u8],
+}
+
+/// The pieces in `frames`, as they come. Other frames than a first packet may hold end the walk.
+pub fn crypto_pieces(frames: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+    let mut cursor = Cursor::new(frames);
+    std::iter::from_fn(move || next_piece(&mut cursor))
 }
 
 /// The handshake bytes in `frames`, from the start of the stream on. Other frames than a first

@@ -74,6 +74,14 @@ impl<'a> Initial<'a> {
         Self::rest(version, datagram)
     }
 
+    /// The packet behind this one in the datagram that it starts, if it is of the same kind.
+    #[must_use]
+    pub fn next(&self, datagram: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let length = self.header.len().checked_add(self.protected.len())?;
+        let rest = datagram.get(length..)?;
+        Some((Self::parse(rest)?, rest))
+    }
+
     fn rest(version: Version, datagram: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(datagram);
         cursor.take(5)?;
@@ -131,6 +139,19 @@ mod tests {
         for cut in 0..bytes.len() - 5 {
             assert_eq!(Initial::parse(&bytes[..cut]), None, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn packets_follow_each_other_in_a_datagram() {
+        let first = packet(0xc1, 1, 8, &[0, 0, 3, 1, 2, 3]);
+        let second = packet(0xc2, 1, 9, &[0, 0, 1, 4]);
+        let both = [&first[..], &second].concat();
+        let initial = Initial::parse(&both).unwrap();
+        let (next, rest) = initial.next(&both).unwrap();
+        assert_eq!((next.dcid, next.protected), (&[7; 9][..], &[4][..]));
+        assert_eq!((rest, next.next(rest)), (&second[..], None));
+        let handshake = [&first[..], &packet(0xe0, 1, 8, &[0, 0, 0])].concat();
+        assert_eq!(initial.next(&handshake), None);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The first step reads a few bytes and refuses nearly everything; the second derives keys and checks the tag, so
-//! bytes that no client sent for this version are never taken for frames. One datagram is read, and
-//! of it the first packet.
+//! bytes that no client sent for this version are never taken for frames. One packet is read at a
+//! time; [`Initial::next`] leads to the one behind it, [`crypto_pieces`] is what streams over several
+//! packets are put together from.
 //!
 //! Bounds: [`initial::MAX_PACKET`], [`frames::MAX_STREAM`], [`frames::MAX_PIECES`].
 
@@ -15,6 +16,6 @@ pub mod frames;
 pub mod header;
 pub mod initial;
 
-pub use frames::{Pieces, StreamBuf, crypto_stream};
+pub use frames::{Piece, Pieces, StreamBuf, crypto_pieces, crypto_stream};
 pub use header::{Initial, Version};
 pub use initial::{InitialDrop, PacketBuf, open};

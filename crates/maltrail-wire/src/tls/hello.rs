@@ -91,11 +91,17 @@ fn host_name(data: &[u8]) -> Option<&[u8]> {
 
 /// Room for one host name in lower case.
 #[derive(Clone, Debug)]
-pub struct HostNameBuf([u8; MAX_HOST_NAME]);
+pub struct HostNameBuf {
+    bytes: [u8; MAX_HOST_NAME],
+    len: usize,
+}
 
 impl Default for HostNameBuf {
     fn default() -> Self {
-        Self([0; MAX_HOST_NAME])
+        Self {
+            bytes: [0; MAX_HOST_NAME],
+            len: 0,
+        }
     }
 }
 
@@ -103,7 +109,8 @@ impl HostNameBuf {
     /// `name` in lower case, if it is a host name: two or more labels of 1 to 63 letters, digits,
     /// `_` and `-`, none starting with `-`.
     pub fn lower(&mut self, name: &[u8]) -> Option<&str> {
-        let out = self.0.get_mut(..name.len())?;
+        self.len = 0;
+        let out = self.bytes.get_mut(..name.len())?;
         let (mut label, mut dots) = (0_usize, 0_usize);
         for (to, &byte) in out.iter_mut().zip(name) {
             *to = byte.to_ascii_lowercase();
@@ -116,8 +123,18 @@ impl HostNameBuf {
                 _ => return None,
             }
         }
-        let text = std::str::from_utf8(out).ok()?;
-        (label > 0 && dots > 0).then_some(text)
+        if label == 0 || dots == 0 {
+            return None;
+        }
+        self.len = name.len();
+        Some(self.text())
+    }
+
+    /// The name that was put here last; empty when there is none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 
@@ -267,6 +284,7 @@ pub(crate) mod tests {
             &too_long,
         ] {
             assert_eq!(buffer.lower(name.as_bytes()), None, "{name}");
+            assert_eq!(buffer.text(), "", "{name}");
         }
     }
 }
