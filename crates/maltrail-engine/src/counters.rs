@@ -39,6 +39,8 @@ pub struct Counters {
     pub scan_evictions: u64,
     /// Reports of scans put off to a later packet because too many were due in one second.
     pub scan_deferrals: u64,
+    /// Destinations forgotten to make room while floods are looked for.
+    pub ddos_evictions: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
     /// HTTP requests left out because too many stood before them in their segment.
@@ -109,6 +111,7 @@ impl Counters {
             ("probes", self.probes),
             ("scan_evictions", self.scan_evictions),
             ("scan_deferrals", self.scan_deferrals),
+            ("ddos_evictions", self.ddos_evictions),
             ("link_evictions", self.link_evictions),
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),

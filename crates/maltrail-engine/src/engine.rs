@@ -1,6 +1,6 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, bursts, clean names, reported questions, scans, counters. The trail set and
+//! State of its own: decoders, bursts, clean names, reported questions, scans, floods, counters. The trail set and
 //! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
@@ -28,6 +28,7 @@ use crate::extract::observe;
 use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::hello::{Hello, Hellos};
+use crate::heuristics::ddos::{self, Ddos};
 use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
 use crate::heuristics::{Enabled, port_scanning};
@@ -66,6 +67,7 @@ pub struct Engine {
     web: Web,
     answers: Answers,
     scans: Scans,
+    ddos: Ddos,
     counters: Counters,
     /// Where the name of the current packet stands.
     name: NameBuf,
@@ -78,6 +80,7 @@ impl Engine {
         let enabled = Enabled::new(&config.detect);
         Self {
             enabled,
+            ddos: Ddos::new(&config.detect, &config.home),
             scans: Scans::new(enabled, config.detect.scan_window_secs),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
             decoders: Decoders::new(),
@@ -111,6 +114,7 @@ impl Engine {
             }
         }
         self.counters.link_evictions = self.decoders.evictions();
+        self.counters.ddos_evictions = self.ddos.evictions();
         self.counters.hellos(self.hellos.seen());
     }
 
@@ -150,10 +154,37 @@ impl Engine {
             };
             report.finding(alert.finding);
         }
+        let floods = self.ddos.sweep(at.secs());
+        if !floods.is_empty() {
+            self.floods(at.secs(), floods, out);
+        }
+    }
+
+    /// Ends what was going on, as nothing more will be seen: the end of a capture.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.tick(now, out);
+        let floods = self.ddos.finish();
+        self.floods(now.secs(), floods, out);
+    }
+
+    #[cold]
+    fn floods(&mut self, second: i64, alerts: Vec<ddos::Alert>, out: &mut Vec<Event>) {
+        for alert in alerts {
+            let mut report = Report {
+                at: Timestamp::from_parts(second, 0),
+                flow: &alert.flow,
+                sensor: &self.config.sensor,
+                whitelist: &self.whitelist,
+                counters: &mut self.counters,
+                out,
+            };
+            report.flood(alert.finding, &alert.sources, &alert.victim);
+        }
     }
 
     #[inline]
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
+        self.ddos.packet(packet);
         let flow = Flow::of(packet);
         let greets = self.greeted(at, &flow, packet, out);
         if repeats(&mut self.bursts, at, &flow, packet) {
@@ -373,6 +404,19 @@ impl Report<'_> {
         self.emit(finding);
         if let Some(event) = self.out.last_mut() {
             event.src_ip = Members::from_text(&sources);
+        }
+    }
+
+    /// A finding about many packets of `sources`, `-` when there are too many to name.
+    #[cold]
+    fn flood(&mut self, finding: Finding<'_>, sources: &str, victim: &str) {
+        if self.is_whitelisted(&finding) {
+            return;
+        }
+        self.emit(finding);
+        if let Some(event) = self.out.last_mut() {
+            event.src_ip = Members::from_text(sources);
+            event.dst_ip = Members::from_text(victim);
         }
     }
 

@@ -108,6 +108,11 @@ impl<T> Lru<T> {
         self.slots.iter().map(|slot| &slot.value)
     }
 
+    /// All values, to be changed, in no order that means anything.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|slot| &mut slot.value)
+    }
+
     /// Adds a value that is not held. The oldest one goes when the map is full.
     pub(crate) fn insert(&mut self, hash: u64, value: T) {
         let at = if self.slots.len() < self.capacity {

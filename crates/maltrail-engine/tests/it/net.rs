@@ -196,6 +196,7 @@ impl Setup {
                 check_missing_host: false,
                 check_host_domains: false,
                 domain_cache_entries: 1000,
+                ddos: maltrail_core::config::DdosConfig::default(),
             },
             repair: true,
         }
