@@ -48,7 +48,7 @@ const RATES: [u64; 7] = [500, 1000, 2000, 5000, 20_000, 100_000, 500_000];
 const SOURCES: [u64; 5] = [1, 10, 1000, 100_000, 1_000_000];
 
 /// Seconds from the first packet to the event.
-fn found_after(packet: Packet, rate: u64, sources: u64, warm: bool) -> Option<i64> {
+fn found_after(kind: &str, packet: Packet, rate: u64, sources: u64, warm: bool) -> Option<i64> {
     let setup = Setup::new("").with(
         "DISABLED_HEURISTICS port_scanning; DISABLED_HEURISTICS udp_scanning; DISABLED_HEURISTICS infection",
     );
@@ -71,7 +71,8 @@ fn found_after(packet: Packet, rate: u64, sources: u64, warm: bool) -> Option<i6
         });
         let first = scene
             .events
-            .first()
+            .iter()
+            .find(|event| event.info.contains(kind))
             .map(|event| event.time.secs() - SECOND - start);
         if let Some(seconds) = first {
             return Some(seconds);
@@ -82,17 +83,17 @@ fn found_after(packet: Packet, rate: u64, sources: u64, warm: bool) -> Option<i6
 
 fn main() {
     for (what, warm) in [("cold", false), ("after a minute of ordinary visits", true)] {
-        println!("\nSeconds to the event, {what}; `-`: not found\n");
+        println!("\nSeconds to the event of this kind, {what}; `-`: not found\n");
         let head: Vec<String> = SOURCES
             .iter()
-            .map(|count| format!("{count} sources"))
+            .map(|count| format!("from {count}"))
             .collect();
         println!("| kind | packets/s | {} |", head.join(" | "));
         println!("|---|---|{}", "---|".repeat(SOURCES.len()));
         for (name, packet) in KINDS {
             for rate in RATES {
                 let cells = SOURCES.map(|sources| {
-                    found_after(packet, rate, sources, warm)
+                    found_after(name, packet, rate, sources, warm)
                         .map_or_else(|| "-".to_owned(), |seconds| seconds.to_string())
                 });
                 println!("| {name} | {rate} | {} |", cells.join(" | "));

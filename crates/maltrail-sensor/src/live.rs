@@ -62,6 +62,10 @@ pub(crate) fn run(
             std::thread::sleep(NAP);
         }
     }
+    let mut out = Vec::new();
+    engine.finish(Timestamp::now(), &mut out);
+    totals.events += out.len() as u64;
+    sinks.offer(out);
     for interface in &mut interfaces {
         let stats = interface.stats();
         totals.add_stats(&stats);

@@ -375,7 +375,7 @@ impl Ddos {
             let target = Target::new(subject, self.home.contains(ip), self.second);
             self.address_targets.insert(hash, target);
         }
-        self.address_targets.get_mut(hash, is)
+        self.address_targets.newest_mut()
     }
 
     fn network_target(&mut self, to: &Side) -> Option<&mut Target> {
@@ -387,7 +387,7 @@ impl Ddos {
             let target = Target::new(subject, self.home.contains(to.ip), self.second);
             self.network_targets.insert(hash, target);
         }
-        self.network_targets.get_mut(hash, is)
+        self.network_targets.newest_mut()
     }
 }
 

@@ -40,6 +40,8 @@ const AGED_SECS: u32 = 60;
 const HTTP_AVERAGE_SECS: f64 = 20.0;
 /// How much steeper than usual requests of many sources must be.
 const HTTP_STEP: f64 = 6.0;
+/// So many times the limit needs no other sign before there is a baseline.
+const HTTP_IMMENSE: f64 = 2.0;
 /// Seconds for which a destination counts as heard after its last packet.
 const HEARD_SECS: u32 = 60;
 
@@ -283,20 +285,23 @@ impl Target {
                 && (sources >= CARPET_SOURCES || rate >= CARPET_FEW * limit);
         }
         match kind {
-            Flood::Http => self.requests_are_hostile(rate, standing, run),
+            Flood::Http => self.requests_are_hostile(rate, limit, standing, run),
             // Between our own hosts a proxy or a poller does the same.
             Flood::Reflector => !self.home,
             _ => true,
         }
     }
 
-    /// Few sources at a rate that nobody clicks, or a step that no crowd makes.
-    fn requests_are_hostile(&self, rate: f64, standing: &Standing, run: &Run) -> bool {
+    /// Few sources at a rate that nobody clicks, a step that no crowd makes, or more than nearly
+    /// every site has where nothing is known.
+    fn requests_are_hostile(&self, rate: f64, limit: f64, standing: &Standing, run: &Run) -> bool {
         let requests = run.packets as f64 + rate;
         let seconds = f64::from(run.streak) + 1.0;
         let each = requests / seconds / self.http_sources.estimate().max(1.0);
-        let step = standing.age >= super::limits::LEARNT_SECS && rate >= HTTP_STEP * standing.usual;
-        !standing.inside && (each >= REQUESTS_PER_SOURCE || step)
+        let known = standing.age >= super::limits::LEARNT_SECS;
+        let step = known && rate >= HTTP_STEP * standing.usual;
+        let immense = !known && rate >= HTTP_IMMENSE * limit;
+        !standing.inside && (each >= REQUESTS_PER_SOURCE || step || immense)
     }
 
     /// Whether our own hosts take part: they send, or somebody behind our border does under foreign
