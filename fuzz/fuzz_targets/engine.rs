@@ -60,7 +60,6 @@ fn run(data: &[u8]) -> Vec<Event> {
         );
         (rest, at) = (after, at + 250_000);
     }
-    engine.tick(Timestamp::from_micros(at), &mut out);
-    engine.finish(&mut out);
+    engine.finish(Timestamp::from_micros(at), &mut out);
     out
 }

@@ -71,8 +71,7 @@ fn run(data: &[u8]) -> Vec<Event> {
         assert_eq!(counters.heads_bytes == 0, counters.heads_waiting == 0);
         (rest, at) = (after, at + 250_000);
     }
-    engine.tick(Timestamp::from_micros(at), &mut out);
-    engine.finish(&mut out);
+    engine.finish(Timestamp::from_micros(at), &mut out);
     let counters = engine.counters();
     assert_eq!((counters.heads_bytes, counters.heads_waiting), (0, 0));
     assert_eq!(counters.events, out.len() as u64);

@@ -107,7 +107,11 @@ impl Capture {
     }
 
     fn pass(&self, engine: &mut Engine, events: &mut Vec<Event>) {
-        let now = at(0);
+        self.pass_at(0, engine, events);
+    }
+
+    fn pass_at(&self, second: i64, engine: &mut Engine, events: &mut Vec<Event>) {
+        let now = at(second);
         let mut start = 0;
         for &end in &self.ends {
             engine.packet(LinkType::ETHERNET, now, &self.bytes[start..end], events);
@@ -345,4 +349,41 @@ fn segmented_hello(bencher: Bencher<'_, '_>) {
     assert_eq!(events, []);
     let counters = engine.counters();
     assert_eq!(counters.tls_names * 3, counters.packets);
+}
+
+/// As configured, and without floods.
+const FLOODS: [&str; 2] = ["-", "DISABLED_HEURISTICS ddos"];
+
+/// Runs `frames` over and over, each time in a second of its own.
+fn run_by_second(bencher: Bencher<'_, '_>, options: &str, frames: &[Vec<u8>]) {
+    let mut engine = Setup::new(&trails()).with(options).engine();
+    let mut events = Vec::new();
+    let capture = Capture::new(frames);
+    let mut second = 0;
+    bencher
+        .counter(ItemsCount::new(frames.len()))
+        .bench_local(|| {
+            second += 1;
+            black_box(&capture).pass_at(second, black_box(&mut engine), &mut events);
+        });
+    assert_eq!(events, []);
+}
+
+/// 65,536 packets a second, each to another network: nothing is looked at closely.
+#[divan::bench(args = FLOODS)]
+fn floods_quiet_destinations(bencher: Bencher<'_, '_>, options: &str) {
+    let mut numbers = Numbers(2);
+    let frames: Vec<_> = (0..FRAMES)
+        .map(|_| ping("10.0.1.7", &numbers.host()))
+        .collect();
+    run_by_second(bencher, options, &frames);
+}
+
+/// A download at 65,536 packets a second: both ends are looked at.
+#[divan::bench(args = FLOODS)]
+fn floods_busy_destination(bencher: Bencher<'_, '_>, options: &str) {
+    let payload = [&[0x17, 3, 3, 5, 0xb4][..], &[0xa5; 1460]].concat();
+    let pair = [segment(S, C, 0x18, &payload), segment(C, S, 0x10, b"")];
+    let frames: Vec<_> = pair.iter().cycle().take(FRAMES).cloned().collect();
+    run_by_second(bencher, options, &frames);
 }

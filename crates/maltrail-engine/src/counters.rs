@@ -46,6 +46,8 @@ pub struct Counters {
     pub exhaustion_evictions: u64,
     /// Names and domains that do not exist, forgotten to make room.
     pub no_such_domain_evictions: u64,
+    /// Destinations forgotten to make room while floods are looked for.
+    pub ddos_evictions: u64,
     /// Link types forgotten to make room.
     pub link_evictions: u64,
     /// HTTP requests left out because too many stood before them in their segment.
@@ -149,6 +151,7 @@ impl Counters {
             ("scan_deferrals", self.scan_deferrals),
             ("exhaustion_evictions", self.exhaustion_evictions),
             ("no_such_domain_evictions", self.no_such_domain_evictions),
+            ("ddos_evictions", self.ddos_evictions),
             ("link_evictions", self.link_evictions),
             ("http_requests_left", self.http_requests_left),
             ("user_agent_evictions", self.user_agent_evictions),

@@ -1,6 +1,7 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, scans, counters. The trail set and
+//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, scans, floods,
+//! counters. The trail set and
 //! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
@@ -32,6 +33,7 @@ use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::heads::Heads;
 use crate::hello::{Hello, Hellos};
+use crate::heuristics::ddos::{self, Ddos};
 use crate::heuristics::dns_exhaustion::Exhaustion;
 use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
@@ -71,6 +73,7 @@ pub struct Engine {
     web: Web,
     answers: Answers,
     scans: Scans,
+    ddos: Ddos,
     exhaustion: Exhaustion,
     counters: Counters,
     /// Where the name of the current packet stands.
@@ -84,6 +87,7 @@ impl Engine {
         let enabled = Enabled::new(&config.detect);
         Self {
             enabled,
+            ddos: Ddos::new(&config.detect, &config.home),
             scans: Scans::new(enabled, config.detect.scan_window_secs),
             exhaustion: Exhaustion::new(),
             clean_names: CleanNames::new(config.detect.domain_cache_entries),
@@ -108,6 +112,7 @@ impl Engine {
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
+                self.ddos.packet(&packet);
                 if self.routed(at, &packet, out) {
                     self.decoded(at, &packet, out);
                 }
@@ -121,6 +126,7 @@ impl Engine {
             }
         }
         self.counters.link_evictions = self.decoders.evictions();
+        self.counters.ddos_evictions = self.ddos.evictions();
         self.counters.hellos(self.hellos.seen());
     }
 
@@ -134,9 +140,13 @@ impl Engine {
         }
     }
 
-    /// Examines what waited for more packets: the capture ends. The engine may be used on.
-    pub fn finish(&mut self, out: &mut Vec<Event>) {
+    /// Examines what waited for more packets, and ends what was going on: nothing more will be seen,
+    /// as at the end of a capture. The engine may be used on.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.tick(now, out);
         self.end_heads(out);
+        let floods = self.ddos.finish();
+        self.floods(now.secs(), floods, out);
     }
 
     /// Adopts a new trail set and whitelist, and forgets what was judged by the old ones.
@@ -171,6 +181,27 @@ impl Engine {
                 out,
             };
             report.finding(alert.finding);
+        }
+        let floods = self.ddos.sweep(at.secs());
+        if !floods.is_empty() {
+            self.floods(at.secs(), floods, out);
+        }
+    }
+
+    #[cold]
+    fn floods(&mut self, second: i64, alerts: Vec<ddos::Alert>, out: &mut Vec<Event>) {
+        for alert in alerts {
+            let mut report = Report {
+                at: Timestamp::from_parts(second, 0),
+                flow: &alert.flow,
+                seen: Seen::NOTHING,
+                config: &self.config,
+                whitelist: &self.whitelist,
+                counters: &mut self.counters,
+                first: out.len(),
+                out,
+            };
+            report.flood(alert.finding, &alert.sources, &alert.victim);
         }
     }
 

@@ -140,6 +140,39 @@ fn packets_that_match_nothing_allocate_nothing() {
     assert_eq!(counters.heads_begun, 0, "nothing waits");
 }
 
+/// Destinations busy enough to be looked at: their records are there from the start.
+#[test]
+fn busy_destinations_allocate_nothing() {
+    let mut engine = Setup::new(TRAILS).engine();
+    let mut events = Vec::new();
+    let frames: Vec<_> = (0..200)
+        .flat_map(|n| {
+            let (host, stranger) = (format!("192.0.2.{n}:80"), format!("198.18.0.{n}:999"));
+            [
+                tcp(&stranger, &host, 0x10),
+                tcp(&host, &stranger, 0x10),
+                udp(&stranger, &host, &[n; 200]),
+                udp(&host, &stranger, &[n; 200]),
+            ]
+        })
+        .collect();
+    let mut pass = |second| {
+        for frame in (0..20).flat_map(|_| &frames) {
+            engine.packet(LinkType::ETHERNET, at(second), frame, &mut events);
+        }
+        engine.tick(at(second + 1), &mut events);
+    };
+    pass(0);
+    let before = ALLOCATIONS.with(Cell::get);
+    (1..6).for_each(&mut pass);
+    let allocated = ALLOCATIONS.with(Cell::get) - before;
+    assert!(
+        allocated <= 20,
+        "{allocated}: a list a second of networks over their limit"
+    );
+    assert_eq!(events, []);
+}
+
 #[test]
 fn the_count_counts() {
     let mut engine = Setup::new(TRAILS).engine();

@@ -63,7 +63,7 @@ pub(crate) fn run(
         }
     }
     let mut out = Vec::new();
-    engine.finish(&mut out);
+    engine.finish(Timestamp::now(), &mut out);
     totals.events += out.len() as u64;
     sinks.offer(out);
     for interface in &mut interfaces {

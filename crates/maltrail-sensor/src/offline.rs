@@ -52,8 +52,7 @@ impl Replay<'_> {
             self.file(number, path.as_ref(), engine, sinks, totals)?;
         }
         let mut events = Vec::new();
-        engine.tick(totals.last, &mut events);
-        engine.finish(&mut events);
+        engine.finish(totals.last, &mut events);
         totals.events += events.len() as u64;
         sinks.put(events);
         Ok(())

@@ -8,8 +8,8 @@ use super::diagnose::{Level, Message};
 use super::options;
 use super::settings::{Environment, Settings, split_words};
 use super::typed::{
-    CaptureConfig, Config, DetectConfig, LogFormat, LogServerFormat, OutputConfig, ServerConfig,
-    SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
+    CaptureConfig, Config, DdosConfig, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
+    ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 use super::users::UserEntry;
 use crate::addr::{NetworkSet, parse_ip, parse_net};
@@ -404,6 +404,12 @@ impl DetectConfig {
             check_missing_host: settings.bool("CHECK_MISSING_HOST"),
             check_host_domains: settings.bool("CHECK_HOST_DOMAINS"),
             domain_cache_entries: reader.number("DOMAIN_CACHE_ENTRIES"),
+            ddos: DdosConfig {
+                min_pps: reader.number("DDOS_MIN_PPS"),
+                http_rps: reader.number("DDOS_HTTP_RPS"),
+                baseline_factor: reader.number("DDOS_BASELINE_FACTOR"),
+                quiet_secs: reader.number("DDOS_QUIET"),
+            },
         }
     }
 }

@@ -22,7 +22,7 @@ pub use build::ConfigError;
 pub use diagnose::{Level, Message};
 pub use settings::{Environment, Origin, Settings};
 pub use typed::{
-    CaptureConfig, Config, DetectConfig, LogFormat, LogServerFormat, OutputConfig, ServerConfig,
-    SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
+    CaptureConfig, Config, DdosConfig, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
+    ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 pub use users::{PasswordHash, UserEntry};

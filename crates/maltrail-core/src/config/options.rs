@@ -679,7 +679,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Words,
         "",
         Commented("long_domain"),
-        "Heuristics to leave out: content_type direct_download dns_exhaustion entropy infection iot_download long_domain missing_host no_such_domain parked port_scanning proxy_probe seized_domain sinkhole sinkhole_response suspicious_name suspicious_request udp_scanning user_agent web_scanning.",
+        "Heuristics to leave out: ack_flood carpet_bombing content_type ddos (all floods) ddos_participation direct_download dns_exhaustion entropy http_flood icmp_flood infection iot_download long_domain missing_host no_such_domain parked port_scanning proxy_probe reflection seized_domain sinkhole sinkhole_response suspicious_name suspicious_request syn_flood udp_flood udp_scanning user_agent web_scanning.",
     ),
     row(
         "SCAN_WINDOW",
@@ -688,6 +688,38 @@ pub const OPTIONS: &[OptionSpec] = &[
         "30",
         Commented("30"),
         "Seconds over which scans are counted.",
+    ),
+    row(
+        "DDOS_MIN_PPS",
+        Sensor,
+        clamped(10, 10_000_000),
+        "500",
+        Commented("500"),
+        "Packets a second at one address from which SYNs without a connection, ICMP and answers that nobody asked for are a flood; four times as many for ACK and UDP. See docs/ddos.md.",
+    ),
+    row(
+        "DDOS_HTTP_RPS",
+        Sensor,
+        clamped(10, 10_000_000),
+        "1000",
+        Commented("1000"),
+        "Requests a second to one web server from which they can be an HTTP flood.",
+    ),
+    row(
+        "DDOS_BASELINE_FACTOR",
+        Sensor,
+        clamped(2, 1000),
+        "4",
+        Commented("4"),
+        "How many times the usual rate of an address a flood must have, once that is known.",
+    ),
+    row(
+        "DDOS_QUIET",
+        Sensor,
+        clamped(5, 3600),
+        "30",
+        Commented("30"),
+        "Seconds of quiet after which a flood is over; pulses that are closer together are one attack.",
     ),
     row(
         "CHECK_TLS_SNI",
@@ -1211,7 +1243,7 @@ mod tests {
         REPAIR_TRUNCATED_TRAILS LOG_DIR TRAILS_FILE PROXY_ADDRESS SHOW_DEBUG DISABLE_CHECK_SUDO ALLOW_EMPTY_TRAILS \
         TRAIL_RELOAD_MIN_RATIO HOME_NETWORKS LOG_FORMAT LOG_SERVER_FORMAT RUN_AS CHECK_TLS_SNI ENABLE_HSTS \
         ENABLE_LEGACY_LOGIN ALLOW_ANONYMOUS TRUSTED_PROXIES UDP_ALLOWLIST UDP_KEY INDEX_MAX_SIZE RETENTION_DAYS \
-        COMPRESS_AFTER_DAYS";
+        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET";
 
     #[test]
     fn the_table_has_every_option_of_the_specification_once() {

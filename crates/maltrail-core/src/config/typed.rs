@@ -168,6 +168,32 @@ pub struct DetectConfig {
     pub check_host_domains: bool,
     /// `DOMAIN_CACHE_ENTRIES`.
     pub domain_cache_entries: usize,
+    /// `DDOS_*`.
+    pub ddos: DdosConfig,
+}
+
+/// From which rate on something is a flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DdosConfig {
+    /// `DDOS_MIN_PPS`.
+    pub min_pps: u32,
+    /// `DDOS_HTTP_RPS`.
+    pub http_rps: u32,
+    /// `DDOS_BASELINE_FACTOR`.
+    pub baseline_factor: u32,
+    /// `DDOS_QUIET` in seconds.
+    pub quiet_secs: u32,
+}
+
+impl Default for DdosConfig {
+    fn default() -> Self {
+        Self {
+            min_pps: 500,
+            http_rps: 1000,
+            baseline_factor: 4,
+            quiet_secs: 30,
+        }
+    }
 }
 
 impl DetectConfig {

@@ -147,6 +147,18 @@ impl Report<'_> {
         }
     }
 
+    /// A finding about many packets of `sources`, `-` when there are too many to name.
+    #[cold]
+    pub(super) fn flood(&mut self, finding: Finding<'_>, sources: &str, victim: &str) {
+        if self.is_whitelisted(&finding) {
+            return;
+        }
+        self.emit(finding, Some(Members::from_text(sources)));
+        if let Some(event) = self.out.last_mut() {
+            event.dst_ip = Members::from_text(victim);
+        }
+    }
+
     /// A finding in a question, which may be the other half of one reported before.
     #[cold]
     pub(super) fn question(

@@ -4,6 +4,7 @@
 use maltrail_core::config::DetectConfig;
 
 pub(crate) mod content_type;
+pub(crate) mod ddos;
 pub(crate) mod direct_download;
 pub(crate) mod dns_exhaustion;
 pub(crate) mod generated;

@@ -108,6 +108,18 @@ impl<T> Lru<T> {
         self.slots.iter().map(|slot| &slot.value)
     }
 
+    /// The value touched or added last.
+    #[inline]
+    pub(crate) fn newest_mut(&mut self) -> Option<&mut T> {
+        let slot = self.slots.get_mut(self.newest as usize);
+        slot.map(|slot| &mut slot.value)
+    }
+
+    /// All values, to be changed, in no order that means anything.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|slot| &mut slot.value)
+    }
+
     /// Adds a value that is not held. The oldest one goes when the map is full.
     pub(crate) fn insert(&mut self, hash: u64, value: T) {
         let at = if self.slots.len() < self.capacity {

@@ -86,7 +86,7 @@ impl Run {
     }
 
     fn end(mut self) -> Vec<String> {
-        self.engine.finish(&mut self.events);
+        self.engine.finish(at(0), &mut self.events);
         assert_eq!(self.engine.counters().heads_waiting, 0);
         assert_eq!(self.engine.counters().heads_bytes, 0);
         lines(&self.events)

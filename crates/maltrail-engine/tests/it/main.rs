@@ -2,6 +2,7 @@
 
 mod answers;
 mod counting;
+mod ddos;
 mod heads;
 mod hellos;
 mod http;
@@ -11,4 +12,5 @@ mod quic;
 mod reasons;
 mod rules;
 mod scans;
+mod traffic;
 mod vectors;

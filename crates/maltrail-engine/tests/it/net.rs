@@ -206,6 +206,7 @@ impl Setup {
                 check_missing_host: false,
                 check_host_domains: false,
                 domain_cache_entries: 1000,
+                ddos: maltrail_core::config::DdosConfig::default(),
             },
             repair: true,
         }
@@ -262,7 +263,8 @@ pub(crate) fn feed(engine: &mut Engine, packets: &[(Timestamp, Vec<u8>)]) -> Vec
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
-    engine.finish(&mut events);
+    let last = packets.last().map_or_else(|| at(0), |(last, _)| *last);
+    engine.finish(last, &mut events);
     lines(&events)
 }
 
@@ -286,7 +288,8 @@ pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wante
     for (at, frame) in packets {
         engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
     }
-    engine.finish(&mut events);
+    let last = packets.last().map_or_else(|| at(0), |(last, _)| *last);
+    engine.finish(last, &mut events);
     let brief = |event: &Event| format!("{} {}", event.kind, event.trail);
     let found: Vec<String> = events.iter().map(brief).collect();
     assert_eq!(

@@ -13,7 +13,7 @@ fn events(trails: &str, frame: &[u8]) -> Vec<Event> {
     let mut found = Vec::new();
     let mut engine = Setup::new(trails).with("CHECK_HOST_DOMAINS true").engine();
     engine.packet(LinkType::ETHERNET, at(0), frame, &mut found);
-    engine.finish(&mut found);
+    engine.finish(at(0), &mut found);
     found
 }
 
