@@ -62,6 +62,8 @@ pub struct Counters {
     pub reported_evictions: u64,
     /// CNAME targets not examined because their answer has too many.
     pub answer_targets_lost: u64,
+    /// Names said beside what a packet shows: away from port 53, behind a first question, to proxies.
+    pub asides: u64,
     /// Packets that show a hello and nothing else.
     pub hellos: u64,
     /// Host names read in TLS hellos.
@@ -159,6 +161,7 @@ impl Counters {
             ("answers_known", self.answers_known),
             ("reported_evictions", self.reported_evictions),
             ("answer_targets_lost", self.answer_targets_lost),
+            ("asides", self.asides),
             ("hellos", self.hellos),
             ("tls_names", self.tls_names),
             ("quic_names", self.quic_names),

@@ -7,6 +7,7 @@
 //! back costs nothing but the memory of the current second.
 
 mod answers;
+mod asides;
 mod report;
 mod streams;
 
@@ -214,6 +215,7 @@ impl Engine {
             self.counters.repeats += 1;
             return;
         }
+        self.asides(at, &flow, packet, out);
         let Some(observation) = observe(packet, self.config.detect.heuristics, &mut self.name)
         else {
             if greets {

@@ -150,6 +150,8 @@ pub(crate) enum Field {
     QuicSni,
     /// A server's certificate.
     TlsCertificate,
+    /// What a SOCKS proxy is asked for.
+    SocksTarget,
     /// The host that a request names.
     HttpHost,
     /// The target of a request.
@@ -177,6 +179,7 @@ impl Field {
             Self::TlsSni => "tls.sni",
             Self::QuicSni => "quic.sni",
             Self::TlsCertificate => "tls.certificate",
+            Self::SocksTarget => "socks.target",
             Self::HttpHost => "http.host",
             Self::HttpTarget => "http.target",
             Self::HttpBody => "http.body",

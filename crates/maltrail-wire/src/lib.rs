@@ -15,12 +15,14 @@
 mod cursor;
 pub mod dns;
 pub mod http;
+pub mod http2;
 pub mod icmp;
 pub mod ip;
 pub mod link;
 pub mod packet;
 pub mod proto;
 pub mod quic;
+pub mod socks;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -1,6 +1,7 @@
 //! The engine as its users see it: frames in, event lines out.
 
 mod answers;
+mod asides;
 mod counting;
 mod ddos;
 mod heads;
