@@ -10,6 +10,7 @@ mod net;
 mod properties;
 mod quic;
 mod reasons;
+mod rows;
 mod rules;
 mod scans;
 mod traffic;
