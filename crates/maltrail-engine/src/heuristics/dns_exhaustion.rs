@@ -6,7 +6,8 @@
 //! are looked up all the same.
 //!
 //! Left out: names of two labels, names whose first label is an address written with dashes,
-//! domains with a word that ends in `bl` (block lists), and windows with one of [`DISCOVERY`].
+//! domains with a word that ends in `bl` (block lists), and what a client asks in a window with
+//! one of [`DISCOVERY`].
 //!
 //! Bounds: [`DOMAINS`] keys with up to [`FEW`] names each; of these, [`BUSY`] with more, which hold
 //! [`SLOTS`] hashes each (8 MiB in all). The least recently asked go first and are counted.
@@ -27,9 +28,9 @@ pub(crate) const NAME: &str = "dns_exhaustion";
 /// Most names of a window that are not reported.
 pub(crate) const MOST_NAMES: usize = 1000;
 /// Length of a window.
-const WINDOW_SECS: i64 = 60;
+const WINDOW_SECS: u64 = 60;
 /// How long a reported key is quiet.
-const QUIET_SECS: i64 = 3600;
+const QUIET_SECS: u64 = 3600;
 /// Most keys: domains, and clients with a domain.
 const DOMAINS: usize = 50_000;
 /// Names that a key holds without a place among the busy ones.
@@ -89,9 +90,8 @@ impl Key {
     }
 
     fn is_quiet(&self, second: i64) -> bool {
-        let since = |reported: i64| second.saturating_sub(reported);
         self.reported
-            .is_some_and(|reported| (0..=QUIET_SECS).contains(&since(reported)))
+            .is_some_and(|reported| second.abs_diff(reported) <= QUIET_SECS)
     }
 }
 
@@ -193,15 +193,17 @@ impl Exhaustion {
         let discovery = DISCOVERY.contains(&sub);
         let all = self.hash(domain, 0);
         let of_client = self.hash(domain, self.seed.hash_one(client));
-        let counts = [all, of_client].map(|id| self.count(second, id, hash, discovery));
-        let exhausted = counts.iter().any(|count| *count != Count::Few);
-        let due = match counts {
-            [Count::Due, _] => true,
-            // The domain is known; this client alone is one more finding.
-            [Count::Known, Count::Due] => true,
-            _ => false,
+        let alone = self.count(second, of_client, hash, discovery);
+        // Who looks for services of the zone is left out of its sum, so that he excuses nobody else.
+        let together = if self.searches(of_client) {
+            Count::Few
+        } else {
+            self.count(second, all, hash, false)
         };
-        if !due || is_white(domain) || has_block_list_word(text) {
+        let counts = [together, alone];
+        let exhausted = counts.iter().any(|count| *count != Count::Few);
+        // A client that does so alone is one more finding, also when the domain is known.
+        if !counts.contains(&Count::Due) || is_white(domain) || has_block_list_word(text) {
             return Verdict {
                 finding: None,
                 exhausted: exhausted && !is_white(domain),
@@ -229,6 +231,12 @@ impl Exhaustion {
         key.is_some_and(|key| key.is_quiet(second))
     }
 
+    /// Whether this key's window has one of [`DISCOVERY`].
+    fn searches(&mut self, id: u64) -> bool {
+        let key = self.keys.get_mut(id, |key| key.id == id);
+        key.is_some_and(|key| key.discovery)
+    }
+
     #[inline]
     fn count(&mut self, second: i64, id: u64, name: u32, discovery: bool) -> Count {
         let is = |key: &Key| key.id == id;
@@ -241,8 +249,8 @@ impl Exhaustion {
             self.keys.insert(id, key);
             return Count::Few;
         };
-        let age = second.saturating_sub(key.window);
-        if !(0..=WINDOW_SECS).contains(&age) {
+        // Packets may come a little out of order.
+        if second.abs_diff(key.window) > WINDOW_SECS {
             (key.window, key.len) = (second, 0);
             (key.crowded, key.discovery) = (false, false);
         }

@@ -21,6 +21,9 @@ pub(crate) const NAME: &str = "infection";
 /// Most hosts that are no infection.
 pub(crate) const MOST_HOSTS: usize = 32;
 
+/// Most sources with a service: one holds 33 addresses in 850 bytes, and those that count are ours.
+pub(crate) const MOST_KEYS: usize = 8192;
+
 /// Services that worms spread by.
 const PORTS: [u16; 9] = [135, 139, 445, 1433, 3389, 6379, 6892, 6893, 6901];
 

@@ -72,15 +72,16 @@ pub(crate) struct Scans {
 impl Scans {
     /// Nothing seen; `window` is `SCAN_WINDOW`.
     pub(crate) fn new(enabled: Enabled, window: u32) -> Self {
-        let keys = |used| if used { MAX_KEYS } else { 1 };
+        let some = |used, keys| if used { keys } else { 1 };
+        let keys = |used| some(used, MAX_KEYS);
         Self {
             enabled,
             clock: Clock::new(window),
             connections: port_scanning::Pairs::new(keys(
                 enabled.port_scanning || enabled.infection,
             )),
-            services: infection::Services::new(keys(enabled.infection)),
-            places: web_scanning::Places::new(keys(enabled.web_scanning)),
+            services: infection::Services::new(some(enabled.infection, infection::MOST_KEYS)),
+            places: web_scanning::Places::new(some(enabled.web_scanning, web_scanning::MOST_KEYS)),
             datagrams: udp_scanning::Pairs::new(keys(enabled.udp_scanning)),
             seed: RandomState::default(),
         }

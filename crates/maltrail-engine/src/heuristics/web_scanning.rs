@@ -19,6 +19,9 @@ pub(crate) const NAME: &str = "web_scanning";
 /// Most first segments that are no scan.
 pub(crate) const MOST_SEGMENTS: usize = 10;
 
+/// Most pairs: one holds 11 places with their times in 400 bytes.
+pub(crate) const MOST_KEYS: usize = 16_384;
+
 /// Who asked whom for what.
 pub(crate) type Places = Windows<(IpAddr, IpAddr), Place, { MOST_SEGMENTS + 1 }>;
 

@@ -11,6 +11,7 @@ mod net;
 mod properties;
 mod quic;
 mod reasons;
+mod rows;
 mod rules;
 mod scans;
 mod traffic;
