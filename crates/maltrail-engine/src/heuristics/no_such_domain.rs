@@ -27,7 +27,7 @@ const NAMES: usize = 50_000;
 /// Most domains counted; each may hold [`MAX_LIST`] bytes.
 const DOMAINS: usize = 8192;
 /// Most bytes of listed names. Twenty ordinary labels take 300.
-const MAX_LIST: usize = 2048;
+const MAX_LIST: usize = 1024;
 /// What machines ask for to find services, over and over.
 const DISCOVERY: [&str; 3] = ["wpad", "autodiscover", "_ldap._tcp"];
 const INFO: &str = "excessive no such domain (suspicious)";
