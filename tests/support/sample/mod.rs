@@ -5,7 +5,7 @@
 //! the like) and whitelisted ones; no address of those is in it.
 //!
 //! Invariants: the same bytes on every machine and run (seeded generator, no clock); at most
-//! [`MAX_BYTES`]; every detection that the shipped lists and the long-domain heuristic make in it is
+//! [`MAX_BYTES`]; every detection that the shipped lists and the heuristics make in it is
 //! in [`Sample::planted`], and nothing else is. No pair of source and trail is seen more than three
 //! times within a minute, so throttling changes nothing.
 
@@ -110,7 +110,7 @@ mod tests {
             let count = planted.iter().filter(|p| p.severity == severity).count();
             assert!(count >= 6, "{count} of {severity}");
         }
-        for kind in ["DNS", "IP", "IPORT"] {
+        for kind in ["DNS", "IP", "IPORT", "URL", "UA", "PATH"] {
             assert!(planted.iter().any(|p| p.kind == kind), "{kind}");
         }
     }

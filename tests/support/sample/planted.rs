@@ -25,6 +25,10 @@ const INTERACTION: Listed = Listed("dns tunneling service (suspicious)", "medium
 const IP_INFO: Listed = Listed("ipinfo (suspicious)", "medium");
 const TUNNEL: Listed = Listed("demo tunnel (suspicious)", "medium");
 const LONG_DOMAIN: Listed = Listed("long domain (suspicious)", "medium");
+const SQL: Listed = Listed("potential sql injection (suspicious)", "medium");
+const USER_AGENT: Listed = Listed("user agent (suspicious)", "medium");
+const PORT_SCAN: Listed = Listed("potential port scanning", "low");
+const WEB_SCAN: Listed = Listed("potential web scanning", "low");
 const SCANNER: Listed = Listed("mass scanner", "low");
 const REPUTATION: Listed = Listed("bad reputation", "low");
 
@@ -43,6 +47,7 @@ pub(super) fn everything(story: &mut Story) {
     cameras_taken_over(story);
     scanners(story);
     bad_reputation(story);
+    attack_on_the_shop(story);
 }
 
 /// A name is looked up by a browser or the like and then visited over TLS: one finding for both
@@ -414,6 +419,39 @@ fn bad_reputation(story: &mut Story) {
         Qtype::A,
         &answer,
     );
+}
+
+/// Somebody nobody has listed yet tries the ports of the web server, then its places, then its shop.
+fn attack_on_the_shop(story: &mut Story) {
+    const HEURISTIC: &str = "(heuristic)";
+    const SHOP: &str = "shop.office.example.net";
+    const PORTS: [u16; 12] = [21, 23, 25, 110, 143, 445, 993, 1433, 3306, 5432, 8000, 8443];
+    const PLACES: [&str; 12] = [
+        "admin", "backup", "old", "test1", "dev", "login", "api", "shop", "user", "data", "tmp",
+        "stats",
+    ];
+    let (attacker, web) = (Host::remote("198.51.100.222"), Host::local("10.20.0.80"));
+    story.plant_as("IP", "198.51.100.222", PORT_SCAN, HEURISTIC);
+    for (step, port) in (0_u16..).zip(PORTS) {
+        let client = attacker.port(43_000 + step);
+        refused(story, 30.1 + f64::from(step) * 0.4, client, web.port(port));
+    }
+    story.plant_as("PATH", "*", WEB_SCAN, HEURISTIC);
+    let turns = PLACES.iter().flat_map(|place| {
+        let request = payload::http_get(SHOP, &format!("/{place}/"));
+        [Turn::Up(request), Turn::Down(payload::http_ok(40))]
+    });
+    story.talks(38.0, attacker.port(43_100), web.port(80), turns.collect());
+    let path = "/item?id=1%27%20UNION%20SELECT%20password%20FROM%20users";
+    let trail = format!("{SHOP}({})", path.to_lowercase());
+    story.plant_as("URL", &trail, SQL, HEURISTIC);
+    story.plant_as("UA", "sqlmap(/1.8)", USER_AGENT, HEURISTIC);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {SHOP}\r\nUser-Agent: sqlmap/1.8\r\n\r\n");
+    let turns = vec![
+        Turn::Up(request.into_bytes()),
+        Turn::Down(payload::http_ok(40)),
+    ];
+    story.talks(52.0, attacker.port(43_101), web.port(80), turns);
 }
 
 fn refused(story: &mut Story, at: f64, client: End, server: End) {
