@@ -2,6 +2,7 @@
 //! cargo, a C linker and a way to its package registries.
 
 mod bench;
+mod coverage;
 mod run;
 mod shell;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
     Test(test::Options),
     /// Measure what a packet costs the sensor
     Bench(bench::Options),
+    /// Count the lines of a library that its tests run
+    Coverage(coverage::Options),
     /// Rewrite what is generated: maltrail.conf
     Bless,
     /// Fuzz the parsers of hostile bytes, a minute each
@@ -54,6 +57,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
         Command::Bless => bless(),
         Command::Fuzz { seconds } => fuzz(seconds),
     }

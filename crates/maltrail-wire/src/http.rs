@@ -339,4 +339,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_first_of_the_forwarding_fields_counts() {
+        let forwarded = |fields: &str| {
+            let text = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+            let request = Request::parse(text.as_bytes()).unwrap();
+            request.fields.forwarded.map(<[u8]>::to_vec)
+        };
+        for name in ["CF-Connecting-IP", "True-Client-IP", "x-forwarded-for"] {
+            assert_eq!(
+                forwarded(&format!(
+                    "{name}: 198.51.100.7\r\nX-Forwarded-For: 192.0.2.1\r\n"
+                )),
+                Some(b"198.51.100.7".to_vec()),
+                "{name}"
+            );
+        }
+        // As long as a name of interest, and with the same first letter, is not enough.
+        for name in ["CF-Connecting-XX", "True-Client-XX", "X-Forwarded-XXX"] {
+            assert_eq!(forwarded(&format!("{name}: 198.51.100.7\r\n")), None);
+        }
+    }
 }

@@ -38,4 +38,18 @@ mod tests {
         );
         assert_eq!(is_echo_request(proto::ICMP, &[]), None);
     }
+
+    /// Only the first byte is read: a longer message says the same, and one other type is a request.
+    #[test]
+    fn any_type_and_any_length() {
+        for (proto, request) in [(proto::ICMP, 8), (proto::ICMPV6, 128)] {
+            for kind in 0..=u8::MAX {
+                let message = [kind, 0, 8, 128, 8, 128];
+                for cut in 1..=message.len() {
+                    let found = is_echo_request(proto, &message[..cut]);
+                    assert_eq!(found, Some(kind == request), "{proto} {kind} {cut}");
+                }
+            }
+        }
+    }
 }

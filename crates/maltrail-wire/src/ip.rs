@@ -462,4 +462,16 @@ mod tests {
             assert!(IpPacket::parse(&bytes[..header]).is_ok());
         }
     }
+
+    #[test]
+    fn each_header_is_read_as_its_own_version_only() {
+        assert_eq!(ipv4(&v6(47, &[0; 8])), Err(IpDrop::Version));
+        let mut long = v4();
+        long.extend([0; 20]); // as long as the other header
+        assert_eq!(ipv6(&long), Err(IpDrop::Version));
+        for version in (0..16).filter(|version| ![4, 6].contains(version)) {
+            long[0] = version << 4 | 5;
+            assert_eq!(IpPacket::parse(&long), Err(IpDrop::Version), "{version}");
+        }
+    }
 }

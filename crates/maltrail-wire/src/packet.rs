@@ -339,7 +339,10 @@ mod tests {
             decoder.decode(&stated).unwrap().transport,
             Transport::Other("GRE")
         );
-        assert_eq!(decoder.guess().locked(), None);
+        assert_eq!(
+            (decoder.link(), decoder.guess().locked()),
+            (LinkType(51), None)
+        );
         assert_eq!(decoder.ip(&stated).unwrap().proto, 47);
         assert_eq!(decoder.guess().locked(), Some(5));
         let mut raw = Decoder::new(LinkType::RAW);

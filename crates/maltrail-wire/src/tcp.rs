@@ -179,4 +179,22 @@ mod tests {
         assert!(flags.contains(Flags::SYN) && flags.contains(Flags::SYN.union(Flags::ACK)));
         assert!(!flags.contains(Flags::SYN.union(Flags::FIN)));
     }
+
+    #[test]
+    fn any_changed_byte_moves_its_own_field_only() {
+        let bytes = segment(5, 0x18);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                let tcp = TcpSegment::parse(&changed).unwrap();
+                assert_eq!(tcp.src_port != 40000, at < 2, "byte {at}");
+                assert_eq!(tcp.dst_port != 443, (2..4).contains(&at), "byte {at}");
+                assert_eq!(tcp.seq != 7, (4..8).contains(&at), "byte {at}");
+                assert_eq!(tcp.flags.bits() != 0x18, at == 13, "byte {at}");
+                assert!(at == 12 || tcp.payload == &changed[20..], "byte {at}");
+                assert!(changed[20..].ends_with(tcp.payload), "byte {at}");
+            }
+        }
+    }
 }

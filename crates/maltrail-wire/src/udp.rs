@@ -99,4 +99,22 @@ mod tests {
             assert_eq!((udp.dst_port, udp.payload), (53, &b""[..]));
         }
     }
+
+    #[test]
+    fn any_changed_byte_moves_its_own_field_only() {
+        let bytes = datagram(13);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                let udp = UdpDatagram::parse(&changed).unwrap();
+                assert_eq!(udp.src_port != 40000, at < 2, "byte {at}");
+                assert_eq!(udp.dst_port != 53, (2..4).contains(&at), "byte {at}");
+                let end = 8 + udp.payload.len();
+                assert_eq!(udp.payload, &changed[8..end], "byte {at}");
+                // 13 becomes 12 and 9, which are sane, or what does not fit.
+                assert!(end == 13 || at == 5 && [9, 12].contains(&end), "byte {at}");
+            }
+        }
+    }
 }

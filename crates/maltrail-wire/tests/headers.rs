@@ -238,3 +238,65 @@ proptest! {
         }
     }
 }
+
+/// One packet of each protocol over each IP version, with and without a VLAN tag.
+fn samples() -> Vec<Spec> {
+    let mut all = Vec::new();
+    for kind in [Kind::Tcp, Kind::TcpOptions, Kind::Udp, Kind::Ping] {
+        for (vlan_tags, v6) in [(0, false), (0, true), (1, false), (2, true)] {
+            all.push(Spec {
+                vlan_tags,
+                v6,
+                kind,
+                ports: (40000, 443),
+                payload: b"payload".to_vec(),
+            });
+        }
+    }
+    all
+}
+
+#[test]
+fn a_prefix_is_refused_or_says_the_same() {
+    for spec in samples() {
+        let frame = spec.build();
+        let whole = decode(LinkType::ETHERNET, &frame).expect("packet");
+        let mut decoded = 0;
+        for cut in 0..frame.len() {
+            let Ok(part) = decode(LinkType::ETHERNET, &frame[..cut]) else {
+                assert_eq!(decoded, 0, "{spec:?}: {cut} bytes say less than fewer did");
+                continue;
+            };
+            decoded += 1;
+            assert_eq!(
+                (part.ip.src, part.ip.dst, part.ip.proto, part.ports()),
+                (whole.ip.src, whole.ip.dst, whole.ip.proto, whole.ports()),
+                "{spec:?} {cut}"
+            );
+            assert!(part.ip.truncated, "{spec:?} {cut}");
+            assert!(whole.ip.payload.starts_with(part.ip.payload));
+        }
+        assert!(decoded > spec.payload.len(), "{spec:?}");
+    }
+}
+
+#[test]
+fn any_changed_byte_agrees_with_the_oracle_where_it_accepts_it() {
+    let mut compared = 0_usize;
+    for spec in samples() {
+        let mut frame = spec.build();
+        for at in 0..frame.len() {
+            let original = frame[at];
+            for bit in 0..8 {
+                frame[at] = original ^ 1 << bit;
+                let found = compare(&frame);
+                compared += usize::from(
+                    found.unwrap_or_else(|error| panic!("{spec:?} byte {at} bit {bit}: {error}")),
+                );
+            }
+            frame[at] = original;
+        }
+    }
+    // Addresses, ports, numbers, checksums and payloads are more than half of the bits.
+    assert!(compared > 16 * 8 * 20, "{compared} packets were compared");
+}

@@ -93,10 +93,9 @@ impl<'a> Header<'a> {
 
     /// The big-endian word at `at`, which is one of the even offsets above.
     const fn word(self, at: usize) -> u16 {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *self.0;
+        let [a, b, _, _, e, f, g, h, i, j, k, l] = *self.0;
         let pair = match at {
             0 => [a, b],
-            2 => [c, d],
             4 => [e, f],
             6 => [g, h],
             8 => [i, j],

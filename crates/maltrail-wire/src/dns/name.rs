@@ -495,4 +495,17 @@ mod tests {
         assert_eq!(broken.write_lower(&mut out), Err(NameError::Pointer));
         assert!(out.is_empty());
     }
+
+    #[test]
+    fn a_buffer_starts_empty_and_is_shown_without_control_bytes() {
+        let mut out = NameBuf::default();
+        assert_eq!(out, NameBuf::new());
+        assert_eq!(format!("{out:?}"), "NameBuf()");
+        Name::plain(b"\x04a\x1b\xffB\x02cc\x00", 0)
+            .unwrap()
+            .write_lower(&mut out)
+            .unwrap();
+        assert_eq!(format!("{out:?}"), r"NameBuf(a\x1b\xffb.cc)");
+        assert_eq!(out.as_str(), None, "no text");
+    }
 }

@@ -250,4 +250,20 @@ mod tests {
         assert_eq!(rate(&bytes, 8), None);
         assert_eq!(rate(&bytes[..47], 8), None);
     }
+
+    #[test]
+    fn a_weak_fit_on_the_lock_is_kept_where_nothing_is_stronger() {
+        // Both headers state more than was captured; a search would take the first.
+        let mut cut = frame(4);
+        cut[6] = 5;
+        cut.extend(frame(12));
+        cut[58] = 5;
+        assert_eq!(offset_of(&mut LinkGuess::new(), &cut), Some(4));
+        let mut locked = LinkGuess {
+            last: Some(56),
+            locked: true,
+        };
+        assert_eq!(offset_of(&mut locked, &cut), Some(56));
+        assert_eq!(locked.locked(), Some(56));
+    }
 }

@@ -88,4 +88,16 @@ mod tests {
             .collect();
         assert_eq!(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
+
+    #[test]
+    fn every_prefix_has_the_whole_certificate_or_none() {
+        let payload = flight();
+        let whole = first_certificate(&payload);
+        assert!(whole.is_some());
+        for cut in 0..payload.len() {
+            let found = first_certificate(&payload[..cut]);
+            assert!(found.is_none() || found == whole, "{cut} bytes");
+        }
+        assert_eq!(first_certificate(&payload[..15]), None);
+    }
 }
