@@ -174,17 +174,40 @@ fn run(from: i64, seconds: i64, everything: bool) -> Noise {
     noise
 }
 
+/// Most events a host-day, at medium or above and in all, that are asserted. The budget is 0.05 and 1:
+/// it is missed, see `docs/noise.md`.
+const MOST_AT_MEDIUM: f64 = 33.0;
+const MOST: f64 = 35.0;
+/// The same without [`MISSED`].
+const MOST_OTHERS_AT_MEDIUM: f64 = 0.1;
+const MOST_OTHERS: f64 = 1.5;
+/// The detectors by which the budget is missed most.
+const MISSED: [&str; 3] = [
+    "long domain",
+    "excessive no such domain",
+    "potential sql injection",
+];
+
 #[test]
 fn some_minutes_with_everything_in_them() {
     let noise = run(10 * 3600, 40, true);
     assert_eq!(noise.seen.len(), KINDS.len(), "{:?}", noise.seen);
     assert_eq!(noise.floods(), 0);
+    // Each kind happens at once and few of them twice.
+    assert!(noise.at_least(Severity::Low) <= 20);
 }
 
 #[test]
 #[ignore = "takes minutes; run it in release"]
 fn a_whole_day() {
-    let noise = run(0, 86_400, false);
+    let mut noise = run(0, 86_400, false);
     assert_eq!(noise.seen.len(), KINDS.len(), "{:?}", noise.seen);
     assert_eq!(noise.floods(), 0);
+    let a_host = |count: u64| count as f64 / f64::from(HOSTS);
+    assert!(a_host(noise.at_least(Severity::Medium)) <= MOST_AT_MEDIUM);
+    assert!(a_host(noise.at_least(Severity::Low)) <= MOST);
+    let missed = |info: &str| MISSED.iter().any(|missed| info.starts_with(missed));
+    noise.rows.retain(|info, _| !missed(info));
+    assert!(a_host(noise.at_least(Severity::Medium)) <= MOST_OTHERS_AT_MEDIUM);
+    assert!(a_host(noise.at_least(Severity::Low)) <= MOST_OTHERS);
 }
