@@ -13,6 +13,8 @@
 //!
 //! `docs/noise.md` has its table.
 
+#![expect(clippy::print_stdout, reason = "the table is what the run is for")]
+
 #[path = "noise/day.rs"]
 mod day;
 #[path = "noise/kinds.rs"]

@@ -240,6 +240,7 @@ impl Day {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "both directions, written once")]
     pub(crate) fn lasting(
         &mut self,
         seconds: u64,

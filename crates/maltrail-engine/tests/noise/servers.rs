@@ -188,7 +188,7 @@ pub(crate) fn crawler(day: &mut Day) {
     conn.request("GET /robots.txt", HOST, agent, "", "text/plain", 1);
     for _ in 0..100 {
         let number = conn.day.random.below(9_000);
-        let path = if number % 3 == 0 {
+        let path = if number.is_multiple_of(3) {
             format!("/product-{number}.html")
         } else {
             format!("/shop/item/{number}")
