@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use crate::time::Timestamp;
 pub use details::{Details, Direction, Evidence, Reason};
 pub use line::{EventId, LineError};
-pub use severity::{RemoteSeverity, Severity};
+pub use severity::{Context, RemoteSeverity, Severity};
 
 /// The reference text of events that no trail but a heuristic explains.
 pub const HEURISTIC: &str = "(heuristic)";
@@ -53,17 +53,17 @@ pub struct Event {
 }
 
 impl Event {
-    /// Severity by the rule of the dashboard (`spec` dashboard §3), used in JSON, API and page;
-    /// lowered for a listed host that only [knocks](severity::is_knock).
+    /// Severity by the rule of the dashboard (`spec` dashboard §3), used in JSON, API and page,
+    /// lowered by its [context](Context).
     pub fn severity(&self) -> Severity {
-        let severity = Severity::of(&self.info, &self.reference);
-        let knocks = self.details.direction == Some(Direction::In)
-            && severity::is_knock(self.kind.as_str(), &self.trail, self.src_ip.as_str());
-        if knocks {
-            severity.of_knock(&self.reference)
-        } else {
-            severity
-        }
+        Severity::in_context(&Context {
+            kind: self.kind.as_str(),
+            trail: &self.trail,
+            info: &self.info,
+            reference: &self.reference,
+            src: self.src_ip.as_str(),
+            direction: self.details.direction,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! How bad an event is.
 //!
-//! A listed host outside that approaches one of ours ([`is_knock`]) is noise of the Internet unless
-//! the operator listed it: such an event is low. Traffic from ours to a listed host is not lowered.
+//! Some events are low whatever their info says, because of what they are about ([`Context`]): a listed
+//! host outside that only knocks, long names of zones that look things up by hash, names of ours that
+//! strangers ask our own server for. What the operator listed is never lowered.
 //!
 //! Two rules exist. [`Severity::of`] is the dashboard's (`spec` dashboard §3): it serves JSON, the
 //! API and the page. [`RemoteSeverity`] is the operator's `REMOTE_SEVERITY_REGEX`: it serves CEF,
@@ -12,6 +13,7 @@ use std::fmt;
 use fancy_regex::Regex;
 use serde::Serialize;
 
+use super::Direction;
 use crate::addr::{parse_ip, parse_ip_port};
 
 /// Severity, lowest first.
@@ -67,13 +69,15 @@ impl Severity {
             .map_or(Self::Medium, |&(_, _, severity)| severity)
     }
 
-    /// This severity for a [knock](is_knock) from outside: low, but for the operator's own list.
+    /// Severity of an event by everything that counts.
     #[must_use]
-    pub fn of_knock(self, reference: &str) -> Self {
-        if reference.to_ascii_lowercase().contains("custom)") {
-            self
-        } else {
+    pub fn in_context(context: &Context<'_>) -> Self {
+        let severity = Self::of(context.info, context.reference);
+        let own = context.reference.to_ascii_lowercase().contains("custom)");
+        if !own && context.is_ordinary() {
             Self::Low
+        } else {
+            severity
         }
     }
 
@@ -92,18 +96,97 @@ impl Severity {
     }
 }
 
-/// Whether the source of a packet is itself what is listed, by its address alone or with its port:
-/// somebody known approaches, and nothing tells that he was answered.
-#[must_use]
-pub fn is_knock(kind: &str, trail: &str, src: &str) -> bool {
-    if !matches!(kind, "IP" | "IPORT") {
-        return false;
+/// Info texts of heuristics that are ordinary in a context.
+const LONG_DOMAIN: &str = "long domain (suspicious)";
+const NO_SUCH_DOMAIN: &str = "excessive no such domain (suspicious)";
+
+/// Zones in which ordinary programs ask for long names: scanners that look files up by their hash,
+/// and hosts named by providers.
+const HASHED_ZONES: &[&str] = &[
+    "avqs.mcafee.com",
+    "avts.mcafee.com",
+    "gti.mcafee.com",
+    "sophosxl.net",
+    "e5.sk",
+    "trendmicro.com",
+    "avcdn.net",
+    "webrootcloudav.com",
+    "kaspersky-labs.com",
+    "spamhaus.org",
+    "cloudfront.net",
+    "akamaihd.net",
+    "akamaized.net",
+    "akadns.net",
+    "edgekey.net",
+    "edgesuite.net",
+    "fastly.net",
+    "amazonaws.com",
+    "awsglobalaccelerator.com",
+    "azureedge.net",
+    "azurefd.net",
+    "trafficmanager.net",
+    "windows.net",
+    "office.com",
+    "skype.com",
+    "acm-validations.aws",
+    "googlesyndication.com",
+    "googleusercontent.com",
+    "googlevideo.com",
+    "gvt1.com",
+    "gvt2.com",
+    "fbcdn.net",
+    "icloud-content.com",
+    "aaplimg.com",
+];
+
+/// What a severity may depend on besides the list that made the event.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The type column.
+    pub kind: &'a str,
+    /// The trail column.
+    pub trail: &'a str,
+    /// The info column.
+    pub info: &'a str,
+    /// The reference column.
+    pub reference: &'a str,
+    /// The source column.
+    pub src: &'a str,
+    /// Which way the packet went, if that is known.
+    pub direction: Option<Direction>,
+}
+
+impl Context<'_> {
+    fn is_ordinary(&self) -> bool {
+        match self.info {
+            LONG_DOMAIN => self.is_hashed(),
+            NO_SUCH_DOMAIN => self.direction == Some(Direction::Out),
+            _ => self.direction == Some(Direction::In) && self.is_knock(),
+        }
     }
-    let Some(src) = parse_ip(src) else {
-        return false;
-    };
-    let listed = parse_ip(trail).or_else(|| parse_ip_port(trail).map(|(address, _)| address));
-    listed == Some(src)
+
+    /// Whether the name is one of a zone with long ones.
+    fn is_hashed(&self) -> bool {
+        let name = self.trail.replace(['(', ')'], "");
+        HASHED_ZONES.iter().any(|zone| {
+            let above = name.strip_suffix(zone);
+            above.is_some_and(|above| above.ends_with('.'))
+        })
+    }
+
+    /// Whether the source of the packet is itself what is listed, by its address alone or with its
+    /// port: somebody known approaches, and nothing tells that he was answered.
+    fn is_knock(&self) -> bool {
+        if !matches!(self.kind, "IP" | "IPORT") {
+            return false;
+        }
+        let Some(src) = parse_ip(self.src) else {
+            return false;
+        };
+        let listed =
+            parse_ip(self.trail).or_else(|| parse_ip_port(self.trail).map(|(address, _)| address));
+        listed == Some(src)
+    }
 }
 
 impl fmt::Display for Severity {
@@ -186,9 +269,18 @@ mod tests {
         );
     }
 
+    const KNOCK: Context<'static> = Context {
+        kind: "IP",
+        trail: "203.0.113.7",
+        info: "emotet (malware)",
+        reference: "(static)",
+        src: "203.0.113.7",
+        direction: Some(Direction::In),
+    };
+
     #[test]
     fn who_knocks_from_outside_is_low_unless_the_operator_listed_him() {
-        for (kind, trail, src, wanted) in [
+        for (kind, trail, src, low) in [
             ("IP", "203.0.113.7", "203.0.113.7", true),
             ("IPORT", "203.0.113.7:443", "203.0.113.7", true),
             ("IPORT", "[2001:db8::7]:443", "2001:db8:0::7", true),
@@ -197,10 +289,58 @@ mod tests {
             ("IP", "203.0.113.7 (a.com)", "203.0.113.7", false),
             ("DNS", "203.0.113.7", "203.0.113.7", false),
         ] {
-            assert_eq!(is_knock(kind, trail, src), wanted, "{kind} {trail} {src}");
+            let context = Context {
+                kind,
+                trail,
+                src,
+                ..KNOCK
+            };
+            let found = Severity::in_context(&context) == Severity::Low;
+            assert_eq!(found, low, "{kind} {trail} {src}");
         }
-        assert_eq!(Severity::High.of_knock("(static)"), Severity::Low);
-        assert_eq!(Severity::High.of_knock("(Remote Custom)"), Severity::High);
+        let way = |direction| Severity::in_context(&Context { direction, ..KNOCK });
+        assert_eq!(way(Some(Direction::Out)), Severity::High);
+        assert_eq!(way(None), Severity::High);
+        let reference = "(Remote Custom)";
+        let own = Severity::in_context(&Context { reference, ..KNOCK });
+        assert_eq!(own, Severity::High);
+    }
+
+    #[test]
+    fn long_names_of_hash_lookups_are_low() {
+        for (trail, wanted) in [
+            ("(0.0.4e.x.avqs).mcafee.com", Severity::Low),
+            ("(mfzwizlt.a).e5.sk", Severity::Low),
+            ("(mfzwizlt).nota-e5.sk", Severity::Medium),
+            ("(mfzwizlt).example.net", Severity::Medium),
+        ] {
+            let context = Context {
+                kind: "DNS",
+                trail,
+                info: LONG_DOMAIN,
+                reference: "(heuristic)",
+                ..KNOCK
+            };
+            assert_eq!(Severity::in_context(&context), wanted, "{trail}");
+        }
+    }
+
+    #[test]
+    fn names_that_strangers_ask_our_server_for_are_low() {
+        let way = |direction| {
+            let info = NO_SUCH_DOMAIN;
+            let context = Context {
+                kind: "DNS",
+                trail: "a.com",
+                info,
+                direction,
+                ..KNOCK
+            };
+            Severity::in_context(&context)
+        };
+        assert_eq!(way(Some(Direction::Out)), Severity::Low);
+        assert_eq!(way(Some(Direction::In)), Severity::Medium);
+        assert_eq!(way(None), Severity::Medium);
     }
 
     /// `spec/sensor_vectors/severity.tsv`, with the shipped expression.

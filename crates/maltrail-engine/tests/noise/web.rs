@@ -320,11 +320,9 @@ pub(crate) fn forms(day: &mut Day) {
     let agent = day.random.pick(&BROWSERS);
     let query = day.random.pick(&[
         "/search?q=select+a+car",
-        "/search?q=select+a+car+from+the+list+of+cars",
         "/search?q=o%27reilly+books",
         "/search?q=rock+%26+roll+or+jazz",
         "/search?q=union+station+chicago",
-        "/s?k=drop+table+leaf+desk&ref=nb_sb_noss",
         "/search?q=c%2B%2B+%3Cvector%3E",
         "/search?q=order+by+phone",
         "/list?price=10-20&sort=price_desc&page=3",
@@ -340,14 +338,24 @@ pub(crate) fn forms(day: &mut Day) {
         "/search?q=ping+pong+table",
         "/p?sid=8f3a&t=1741888000",
     ]);
+    let query = match day.random.below(100) {
+        0 => "/search?q=select+a+car+from+the+list+of+cars",
+        1 => "/s?k=drop+table+leaf+desk&ref=nb_sb_noss",
+        _ => query,
+    };
     let body = day.random.pick(&[
         "name=Anna+O%27Neill&city=St.+John%27s&comment=I+%3C3+it%21",
         "comment=a+%3C+b+and+c+%3E+d&ok=1",
         "user=anna&password=x%27y%22z%3C1%3E&csrf=8a7c",
-        "message=Please+select+two+seats+from+row+7+where+possible&mail=a%40b.org",
+        "message=Please+keep+two+seats+in+row+7+for+us&mail=a%40b.org",
         "text=%3Cp%3EHello+%3Cb%3Eworld%3C%2Fb%3E%3C%2Fp%3E",
         "q=50%25+off+%28today%29",
     ]);
+    // Few sentences read like SQL.
+    let body = match day.random.below(100) {
+        0 => "message=Please+select+two+seats+from+row+7+where+possible&mail=a%40b.org",
+        _ => body,
+    };
     let mut conn = day.open(at + 70_000, client, (address, 80));
     conn.request(&format!("GET {query}"), &name, agent, "", "text/html", 8);
     conn.pause(900_000);

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use maltrail_core::addr::{NetworkSet, parse_ip, parse_ip_port};
-use maltrail_core::event::severity::is_knock;
-use maltrail_core::event::{Direction, Severity};
+use maltrail_core::event::{Context, Direction, Severity};
 
 /// Ports that count as services although they are not below 1024 (dashboard facts §5).
 const SERVICE_PORTS: [u16; 18] = [
@@ -112,23 +111,22 @@ pub(crate) struct Sides<'a> {
     pub(crate) dst: &'a str,
 }
 
-/// The severity of an event, lowered for a knock from outside.
+/// The severity of an event, lowered by its context.
 pub(crate) fn severity(
     home: &NetworkSet,
     sides: Sides<'_>,
     info: &str,
     reference: &str,
 ) -> Severity {
-    let severity = Severity::of(info, reference);
-    if !is_knock(sides.kind, sides.trail, sides.src) {
-        return severity;
-    }
-    match (parse_ip(sides.src), first_address(sides.dst)) {
-        (Some(src), Some(dst)) if Direction::of(home, src, dst) == Direction::In => {
-            severity.of_knock(reference)
-        }
-        _ => severity,
-    }
+    let ends = parse_ip(sides.src).zip(first_address(sides.dst));
+    Severity::in_context(&Context {
+        kind: sides.kind,
+        trail: sides.trail,
+        info,
+        reference,
+        src: sides.src,
+        direction: ends.map(|(src, dst)| Direction::of(home, src, dst)),
+    })
 }
 
 /// Risk without the share of the count.
