@@ -23,7 +23,7 @@ use crate::capture::live::{self as interfaces, CAPTURE_RIGHT, InterfaceStats, ma
 use crate::cli::{Cli, Command, Timestamps};
 use crate::console::{self, Verbosity, complain, say};
 use crate::offline::Replay;
-use crate::reload::{self, Reloader, Stamp};
+use crate::reload::{Hangup, Reloader, Stamp};
 use crate::sinks::{SinkCounters, SinkThread, Sinks};
 use crate::{live, selfcheck, trails, update};
 
@@ -173,7 +173,7 @@ fn sense(
     // A replay reads its lists once; a hang-up ends it.
     let hangup = files
         .is_empty()
-        .then(reload::hangup_flag)
+        .then(Hangup::handle)
         .transpose()
         .context("cannot handle SIGHUP")?;
     let stamp = Stamp::of(&config.trails.file);
@@ -228,7 +228,7 @@ fn sense(
             lists,
             stamp,
         );
-        let reloads = reloader.spawn(hangup)?;
+        let reloads = reloader.spawn(hangup, Arc::clone(&stop))?;
         info!("running...");
         let worker = live::Worker {
             engine: &mut engine,

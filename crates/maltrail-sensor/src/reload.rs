@@ -9,6 +9,7 @@
 //! packets. What cannot be read, is empty, or shrank below `TRAIL_RELOAD_MIN_RATIO` leaves the present
 //! lists in force; that is said at once and again every [`REMIND`] while it lasts. Of the
 //! configuration only what names or filters these lists is read anew; the rest needs a restart.
+//! When the terminal that the sensor was started at is closed, SIGHUP is a clean end.
 
 use std::fs;
 use std::io;
@@ -32,14 +33,37 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Pause between two messages about the same trouble.
 const REMIND: Duration = Duration::from_secs(60);
 
-/// Set by SIGHUP.
-///
-/// # Errors
-/// When the system refuses the handler.
-pub(crate) fn hangup_flag() -> io::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&flag))?;
-    Ok(flag)
+/// What SIGHUP sets.
+pub(crate) struct Hangup {
+    asked: Arc<AtomicBool>,
+    /// Whether it was ignored when the sensor started.
+    ignored: bool,
+}
+
+impl Hangup {
+    /// Handles the signal from now on.
+    ///
+    /// # Errors
+    /// When the system refuses the handler.
+    pub(crate) fn handle() -> io::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = is_hangup_ignored(&status);
+        let asked = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))?;
+        Ok(Self { asked, ignored })
+    }
+}
+
+/// Whether the mask of ignored signals has the first bit, which is SIGHUP.
+fn is_hangup_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Whether this process has a terminal that is not closed.
+fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
 }
 
 /// The worker's end: what was loaded. Dropping it ends the thread.
@@ -94,7 +118,9 @@ impl Reloader {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn spawn(mut self, hangup: Arc<AtomicBool>) -> io::Result<Reloads> {
+    pub(crate) fn spawn(mut self, hangup: Hangup, stop: Arc<AtomicBool>) -> io::Result<Reloads> {
+        // With SIGHUP ignored (nohup) the sensor is meant to outlive the terminal.
+        let mut at_terminal = !hangup.ignored && has_terminal();
         // Without room: a send ends when the worker has taken the lists, so that what is said is true.
         let (sender, fresh) = bounded(0);
         let (running, ended) = bounded::<()>(0);
@@ -102,7 +128,14 @@ impl Reloader {
             .name("reload".to_owned())
             .spawn(move || {
                 while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                    let asked = hangup.swap(false, Ordering::Relaxed);
+                    let asked = hangup.asked.swap(false, Ordering::Relaxed);
+                    // The signal also says that the terminal was closed: then nobody is left to stop it.
+                    let was_there = at_terminal;
+                    at_terminal = at_terminal && has_terminal();
+                    if asked && was_there && !at_terminal {
+                        stop.store(true, Ordering::Relaxed);
+                        break;
+                    }
                     let Some((lists, said)) = self.look(Instant::now(), asked) else {
                         continue;
                     };
@@ -447,6 +480,13 @@ mod tests {
         // The file is taken all the same when it has settled.
         scene.look(1, false);
         assert_eq!(scene.look(1, false), Some(5));
+    }
+
+    #[test]
+    fn nohup_is_seen_in_the_mask_of_ignored_signals() {
+        assert!(is_hangup_ignored("Name:\tx\nSigIgn:\t0000000000001001\n"));
+        assert!(!is_hangup_ignored("SigIgn:\t0000000000001000\n"));
+        assert!(!is_hangup_ignored(""));
     }
 
     #[test]
