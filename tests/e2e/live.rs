@@ -14,7 +14,7 @@ use maltrail_tests::report;
 use crate::replay::check_detections;
 
 /// Root, or CAP_NET_RAW in the effective set.
-fn may_capture() -> bool {
+pub(crate) fn may_capture() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let set = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());

@@ -3,5 +3,6 @@
 mod bad_input;
 mod delivery;
 mod live;
+mod reload;
 mod replay;
 mod stopping;

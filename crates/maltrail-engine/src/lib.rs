@@ -36,3 +36,4 @@ mod web;
 pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
+pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};

@@ -10,17 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use maltrail_core::addr::{NetworkSet, parse_net};
 use maltrail_core::config::{Config, Environment, Level, Message, Origin, TimestampSource};
+use maltrail_core::event::Event;
 use maltrail_core::time::Timestamp;
-use maltrail_engine::{Engine, EngineConfig};
+use maltrail_engine::{Engine, EngineConfig, IgnoreRules, Ignored};
 use tracing::{info, warn};
 
 use crate::capture::live::{self as interfaces, CAPTURE_RIGHT, InterfaceStats, may_capture};
 use crate::cli::{Cli, Command, Timestamps};
 use crate::console::{self, Verbosity, complain, say};
 use crate::offline::Replay;
+use crate::reload::{Hangup, Reloader, Stamp};
 use crate::sinks::{SinkCounters, SinkThread, Sinks};
 use crate::{live, selfcheck, trails, update};
 
@@ -31,6 +34,8 @@ pub(crate) struct Totals {
     /// Packets that the filter of the command line left out.
     pub(crate) filtered: u64,
     pub(crate) events: u64,
+    /// Events that ignore rules dropped, and those kept because the search in them gave up.
+    pub(crate) ignored: Ignored,
     /// Packets that the kernel dropped.
     pub(crate) kernel_drops: u64,
     /// Time of the last packet.
@@ -40,6 +45,14 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) const fn add_stats(&mut self, stats: &InterfaceStats) {
         self.kernel_drops += stats.dropped;
+    }
+
+    /// Drops what is ignored and counts the rest as events.
+    pub(crate) fn admit(&mut self, rules: &IgnoreRules, events: &mut Vec<Event>) {
+        let ignored = rules.retain(events);
+        self.ignored.events += ignored.events;
+        self.ignored.gave_up += ignored.gave_up;
+        self.events += events.len() as u64;
     }
 }
 
@@ -117,7 +130,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         complain("option -i is now called -r", None);
         files.extend(cli.read_old.iter().cloned());
     }
-    sense(cli, &config, &files)?;
+    sense(cli, &path, environment, &config, &files)?;
     Ok(true)
 }
 
@@ -132,7 +145,13 @@ fn show(messages: &[Message], quiet: bool) {
 }
 
 /// Detects in `files`, or live when there are none.
-fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
+fn sense(
+    cli: &Cli,
+    config_path: &Path,
+    environment: Environment,
+    config: &Config,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
     for file in files.iter().filter(|file| *file != Path::new("-")) {
         anyhow::ensure!(
             file.exists(),
@@ -151,22 +170,40 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
             config.log_dir.display()
         ));
     }
-    let loaded = trails::load(config)?;
+    // A replay reads its lists once; a hang-up ends it.
+    let hangup = files
+        .is_empty()
+        .then(Hangup::handle)
+        .transpose()
+        .context("cannot handle SIGHUP")?;
+    let stamp = Stamp::of(&config.trails.file);
+    let lists = trails::load(config)?;
+    if !lists.ignore.is_empty() {
+        info!(
+            "ignored: events by {} rules{}",
+            lists.ignore.len(),
+            if lists.ignore.has_expression() {
+                " and IGNORE_EVENTS_REGEX"
+            } else {
+                ""
+            }
+        );
+    }
     let mut engine = Engine::new(
         EngineConfig {
             sensor: config.detect.sensor_name.clone(),
             detect: config.detect.clone(),
             home: home_networks(config),
-            user_agents: loaded.user_agents,
+            user_agents: Arc::new(trails::user_agents(config)?),
         },
-        loaded.trails,
-        loaded.whitelist,
+        Arc::clone(&lists.trails),
+        Arc::clone(&lists.whitelist),
     );
     let stop = stop_flag()?;
     let started = Instant::now();
     let mut totals = Totals::default();
     let thread: SinkThread;
-    let result = if files.is_empty() {
+    let result = if let Some(hangup) = hangup {
         let mut capture = config.capture.clone();
         if let Some(filter) = &cli.filter {
             capture.filter.clone_from(filter);
@@ -183,8 +220,24 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
             info!("filter: {}", capture.filter);
         }
         thread = sinks.spawn()?;
+        let ignore = Arc::clone(&lists.ignore);
+        let reloader = Reloader::new(
+            config_path.to_owned(),
+            environment,
+            config.clone(),
+            lists,
+            stamp,
+        );
+        let reloads = reloader.spawn(hangup, Arc::clone(&stop))?;
         info!("running...");
-        live::run(open, &mut engine, &thread, &stop, &mut totals)
+        let worker = live::Worker {
+            engine: &mut engine,
+            sinks: &thread,
+            reloads: &reloads,
+            ignore,
+            stop: &stop,
+        };
+        worker.run(open, &mut totals)
     } else {
         thread = sinks.spawn()?;
         let replay = Replay {
@@ -192,6 +245,7 @@ fn sense(cli: &Cli, config: &Config, files: &[PathBuf]) -> anyhow::Result<()> {
             speed: cli.speed,
             filter: cli.filter.as_deref(),
             snaplen: config.capture.snaplen as usize,
+            ignore: &lists.ignore,
             stop: &stop,
         };
         replay.run(files, &mut engine, &thread, &mut totals)
@@ -233,6 +287,9 @@ fn summary(totals: &Totals, engine: &Engine, sinks: &SinkCounters, started: Inst
             "[i] {} packets in {secs:.2} s ({rate:.0} a second), {} events",
             totals.packets, totals.events
         ));
+        if totals.ignored.events > 0 {
+            say(&format!("[i] ignored {} events", totals.ignored.events));
+        }
         let counts: Vec<String> = engine
             .counters()
             .iter()
@@ -248,6 +305,10 @@ fn summary(totals: &Totals, engine: &Engine, sinks: &SinkCounters, started: Inst
     }
     let lost = [
         (totals.kernel_drops, "packets dropped by the kernel"),
+        (
+            totals.ignored.gave_up,
+            "events in which the search of IGNORE_EVENTS_REGEX gave up (they were kept)",
+        ),
         (
             sinks.dropped.load(Ordering::Relaxed),
             "events dropped because the sinks were too slow",

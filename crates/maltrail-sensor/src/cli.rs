@@ -9,7 +9,8 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 #[command(name = "sensor", version = maltrail_core::VERSION, about = "Detects malicious traffic on a network")]
 #[command(
     after_help = "Every option of the configuration can be overridden by MALTRAIL_<OPTION> in the environment.\n\
-    Live capture needs root or CAP_NET_RAW; -r and update need no right."
+    Live capture needs root or CAP_NET_RAW; -r and update need no right.\n\
+    SIGHUP: reads trails, whitelist and ignore rules anew (live); SIGINT, SIGTERM: a clean end."
 )]
 pub struct Cli {
     /// Configuration file [default: $MALTRAIL_CONFIG, else maltrail.conf beside the program or above, else ./maltrail.conf]

@@ -2,7 +2,7 @@
 //! hints on standard error.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -118,16 +118,16 @@ impl Visit for Fields {
 }
 
 /// A line for a person, whatever the verbosity: results that were asked for.
-#[expect(clippy::print_stdout, reason = "the program's own output")]
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    // A closed terminal or pipe must not end the sensor.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// An error and what to do about it.
-#[expect(clippy::print_stderr, reason = "the program's own output")]
 pub(crate) fn complain(error: &str, hint: Option<&str>) {
-    eprintln!("[!] {error}");
+    let mut out = std::io::stderr();
+    let _ = writeln!(out, "[!] {error}");
     if let Some(hint) = hint {
-        eprintln!("[?] {hint}");
+        let _ = writeln!(out, "[?] {hint}");
     }
 }

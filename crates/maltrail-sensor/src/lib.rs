@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! capture file │ interfaces ─► Engine (one worker) ─► bounded queue ─► sinks (own thread):
-//!                                                                      day files │ LOG_SERVER │ console
+//!               ▲           │ ignore rules                            day files │ LOG_SERVER │ console
+//!          reload thread ◄── SIGHUP, a changed TRAILS_FILE
 //! ```
 //!
 //! [`app`] is the only place that knows all parts. A slow or dead sink never delays a packet: live,
@@ -14,6 +15,7 @@ pub mod cli;
 mod console;
 mod live;
 mod offline;
+mod reload;
 mod selfcheck;
 pub mod sinks;
 mod trails;

@@ -1,16 +1,18 @@
 //! Live detection: the worker that owns the captures and the engine.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use maltrail_core::event::Event;
 use maltrail_core::time::Timestamp;
-use maltrail_engine::Engine;
+use maltrail_engine::{Engine, IgnoreRules};
 use tracing::{error, warn};
 
 use crate::app::Totals;
 use crate::capture::live::{Interface, Polled};
+use crate::reload::Reloads;
 use crate::sinks::SinkThread;
 
 /// Packets taken from one interface before the others get their turn.
@@ -19,54 +21,84 @@ const TURN: usize = 1024;
 /// would hold up events, timers and a stop until the next packet.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Captures until `stop`.
-///
-/// # Errors
-/// When every interface has failed.
-pub(crate) fn run(
-    mut interfaces: Vec<Interface>,
-    engine: &mut Engine,
-    sinks: &SinkThread,
-    stop: &AtomicBool,
-    totals: &mut Totals,
-) -> anyhow::Result<()> {
-    let mut ticked = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
-        let mut out = Vec::new();
-        let mut idle = true;
-        let mut failed = None;
-        for (at, interface) in interfaces.iter_mut().enumerate() {
-            match turn(interface, engine, &mut out, totals) {
-                Ok(packets) => idle &= packets == 0,
-                Err(error) => {
-                    error!("capture on `{}` ended: {error}", interface.name());
-                    failed = Some(at);
+/// What one worker works with.
+pub(crate) struct Worker<'a> {
+    pub(crate) engine: &'a mut Engine,
+    pub(crate) sinks: &'a SinkThread,
+    /// Where new lists come from.
+    pub(crate) reloads: &'a Reloads,
+    pub(crate) ignore: Arc<IgnoreRules>,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Worker<'_> {
+    /// Captures until `stop`.
+    ///
+    /// # Errors
+    /// When every interface has failed.
+    pub(crate) fn run(
+        mut self,
+        mut interfaces: Vec<Interface>,
+        totals: &mut Totals,
+    ) -> anyhow::Result<()> {
+        let mut ticked = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            self.adopt();
+            let mut out = Vec::new();
+            let mut idle = true;
+            let mut failed = None;
+            for (at, interface) in interfaces.iter_mut().enumerate() {
+                match turn(interface, self.engine, &mut out, totals) {
+                    Ok(packets) => idle &= packets == 0,
+                    Err(error) => {
+                        error!("capture on `{}` ended: {error}", interface.name());
+                        failed = Some(at);
+                    }
                 }
             }
-        }
-        if let Some(at) = failed {
-            totals.add_stats(&interfaces.swap_remove(at).stats());
-            if interfaces.is_empty() {
-                bail!("no interface is left to capture on");
+            if let Some(at) = failed {
+                totals.add_stats(&interfaces.swap_remove(at).stats());
+                if interfaces.is_empty() {
+                    bail!("no interface is left to capture on");
+                }
+            }
+            if ticked.elapsed() >= Duration::from_secs(1) {
+                self.engine.tick(Timestamp::now(), &mut out);
+                ticked = Instant::now();
+            }
+            self.report(out, totals);
+            if idle {
+                std::thread::sleep(NAP);
             }
         }
-        if ticked.elapsed() >= Duration::from_secs(1) {
-            engine.tick(Timestamp::now(), &mut out);
-            ticked = Instant::now();
-        }
-        if !out.is_empty() {
-            totals.events += out.len() as u64;
-            sinks.offer(out);
-        }
-        if idle {
-            std::thread::sleep(NAP);
+        let mut out = Vec::new();
+        self.engine.finish(Timestamp::now(), &mut out);
+        self.report(out, totals);
+        losses(&mut interfaces, totals);
+        Ok(())
+    }
+
+    /// Takes new lists when there are any: a few pointers, between packets.
+    fn adopt(&mut self) {
+        if let Some(lists) = self.reloads.take() {
+            self.engine.set_trails(lists.trails, lists.whitelist);
+            self.ignore = lists.ignore;
         }
     }
-    let mut out = Vec::new();
-    engine.finish(Timestamp::now(), &mut out);
-    totals.events += out.len() as u64;
-    sinks.offer(out);
-    for interface in &mut interfaces {
+
+    fn report(&self, mut events: Vec<Event>, totals: &mut Totals) {
+        if events.is_empty() {
+            return;
+        }
+        totals.admit(&self.ignore, &mut events);
+        if !events.is_empty() {
+            self.sinks.offer(events);
+        }
+    }
+}
+
+fn losses(interfaces: &mut [Interface], totals: &mut Totals) {
+    for interface in interfaces {
         let stats = interface.stats();
         totals.add_stats(&stats);
         if stats.dropped > 0 {
@@ -78,7 +110,6 @@ pub(crate) fn run(
             );
         }
     }
-    Ok(())
 }
 
 fn turn(

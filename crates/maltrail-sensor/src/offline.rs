@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use maltrail_core::config::TimestampSource;
 use maltrail_core::event::Event;
 use maltrail_core::time::Timestamp;
-use maltrail_engine::Engine;
+use maltrail_engine::{Engine, IgnoreRules};
 use maltrail_wire::LinkType;
 use tracing::{info, warn};
 
@@ -30,6 +30,7 @@ pub(crate) struct Replay<'a> {
     pub(crate) filter: Option<&'a str>,
     /// Bytes of a frame that are looked at.
     pub(crate) snaplen: usize,
+    pub(crate) ignore: &'a IgnoreRules,
     pub(crate) stop: &'a AtomicBool,
 }
 
@@ -53,7 +54,7 @@ impl Replay<'_> {
         }
         let mut events = Vec::new();
         engine.finish(totals.last, &mut events);
-        totals.events += events.len() as u64;
+        totals.admit(self.ignore, &mut events);
         sinks.put(events);
         Ok(())
     }
@@ -93,11 +94,11 @@ impl Replay<'_> {
                 Err(error) => break Some(error),
             }
             if out.len() >= BATCH || (self.speed.is_some() && !out.is_empty()) {
-                totals.events += out.len() as u64;
+                totals.admit(self.ignore, &mut out);
                 sinks.put(std::mem::take(&mut out));
             }
         };
-        totals.events += out.len() as u64;
+        totals.admit(self.ignore, &mut out);
         sinks.put(out);
         if let Some(error) = broken {
             if totals.packets == packets && !matches!(error.problem, Problem::Truncated) {

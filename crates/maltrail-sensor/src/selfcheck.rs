@@ -41,12 +41,28 @@ pub(crate) fn run(config: &Config, messages: &[Message]) -> bool {
     log_folder(config, &mut checks);
     capture(config, &mut checks);
     match trails::load(config) {
-        Ok(loaded) => checks.good(&format!(
-            "trails: {} from `{}`",
-            loaded.trails.len(),
-            config.trails.file.display()
-        )),
+        Ok(lists) => {
+            checks.good(&format!(
+                "trails: {} from `{}`",
+                lists.trails.len(),
+                config.trails.file.display()
+            ));
+            if !lists.ignore.is_empty() {
+                checks.good(&format!(
+                    "{} ignore rules, IGNORE_EVENTS_REGEX {}",
+                    lists.ignore.len(),
+                    if lists.ignore.has_expression() {
+                        "set"
+                    } else {
+                        "not set"
+                    }
+                ));
+            }
+        }
         Err(error) => checks.fail(&format!("{error:#}")),
+    }
+    if let Err(error) = trails::user_agents(config) {
+        checks.fail(&format!("{error:#}"));
     }
     settings(config);
     let verdict = match (checks.failures, checks.warnings) {

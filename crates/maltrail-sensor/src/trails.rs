@@ -1,4 +1,4 @@
-//! Loading what detection compares with: the trail set and the whitelist.
+//! Loading what detection compares with (the trail set and the whitelist) and what is not reported.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,23 +7,38 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use maltrail_core::config::{Config, TrailsConfig};
 use maltrail_core::trail::{TrailSet, Whitelist};
-use maltrail_engine::UserAgents;
+use maltrail_engine::{IgnoreRules, UserAgents};
 use maltrail_feeds::{AssembleOptions, Sources, assemble, embedded};
 use tracing::{info, warn};
 
-/// Trails and whitelist, ready for an engine.
-pub(crate) struct Loaded {
+/// Trails, whitelist and ignore rules, ready for a worker.
+#[derive(Clone)]
+pub(crate) struct Lists {
     pub(crate) trails: Arc<TrailSet>,
     pub(crate) whitelist: Arc<Whitelist>,
-    pub(crate) user_agents: Arc<UserAgents>,
+    pub(crate) ignore: Arc<IgnoreRules>,
 }
 
-/// Loads `TRAILS_FILE`, or the embedded lists when there is none yet.
+/// Loads all of them; the trails are those of `TRAILS_FILE`, or the embedded ones when there is none
+/// yet.
+///
+/// # Errors
+/// When a file is unreadable, or the set is empty and `ALLOW_EMPTY_TRAILS` is off.
+pub(crate) fn load(config: &Config) -> anyhow::Result<Lists> {
+    let whitelist = whitelist(config)?;
+    let trails = trail_set(config, &whitelist)?;
+    Ok(Lists {
+        trails: Arc::new(trails),
+        whitelist: Arc::new(whitelist),
+        ignore: Arc::new(ignore_rules(config)?),
+    })
+}
+
+/// The set of `TRAILS_FILE`, or of the embedded lists when there is no such file.
 ///
 /// # Errors
 /// When the file is unreadable, or the set is empty and `ALLOW_EMPTY_TRAILS` is off.
-pub(crate) fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let whitelist = whitelist(config)?;
+pub(crate) fn trail_set(config: &Config, whitelist: &Whitelist) -> anyhow::Result<TrailSet> {
     let path = &config.trails.file;
     let trails = match File::open(path) {
         Ok(file) => {
@@ -58,15 +73,11 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Loaded> {
             path.display()
         );
     }
-    Ok(Loaded {
-        trails: Arc::new(trails),
-        whitelist: Arc::new(whitelist),
-        user_agents: Arc::new(user_agents(config)?),
-    })
+    Ok(trails)
 }
 
 /// The list that is compiled in, unless the installation has its own `data/ua.txt`.
-fn user_agents(config: &Config) -> anyhow::Result<UserAgents> {
+pub(crate) fn user_agents(config: &Config) -> anyhow::Result<UserAgents> {
     let path = config.root.join("data/ua.txt");
     let text = if path.is_file() {
         let bytes = fs::read(&path)
@@ -102,31 +113,66 @@ pub(crate) fn embedded_set(
 }
 
 /// The embedded whitelist, those beside the trails and the installation, and the user's.
-fn whitelist(config: &Config) -> anyhow::Result<Whitelist> {
+///
+/// # Errors
+/// When one of them is unreadable.
+pub(crate) fn whitelist(config: &Config) -> anyhow::Result<Whitelist> {
     let embedded = embedded::collection();
     let mut texts = vec![embedded.data("whitelist.txt").into_owned()];
-    let beside = config
-        .trails
-        .file
-        .parent()
-        .unwrap_or_else(|| Path::new("."));
-    for path in [
-        beside.join("data/whitelist.txt"),
-        config.root.join("data/whitelist.txt"),
-    ] {
-        if path.is_file() {
-            texts.push(read_text(&path)?);
-        }
+    for path in installed(config, "whitelist.txt") {
+        texts.push(read_text(&path, "whitelist")?);
     }
     if let Some(path) = &config.trails.user_whitelist {
-        texts.push(read_text(path)?);
+        texts.push(read_text(path, "whitelist")?);
     }
     Ok(Whitelist::parse(texts.iter().map(String::as_str)))
 }
 
-fn read_text(path: &PathBuf) -> anyhow::Result<String> {
-    let bytes = fs::read(path)
-        .with_context(|| format!("cannot read the whitelist `{}`", path.display()))?;
+/// The rules beside the trails and the installation, the user's, and the user's expression.
+///
+/// # Errors
+/// When one of the files is unreadable.
+pub(crate) fn ignore_rules(config: &Config) -> anyhow::Result<IgnoreRules> {
+    let mut rules = IgnoreRules::default();
+    let mut paths = installed(config, "ignore_events.txt");
+    paths.extend(config.output.ignore_list.clone());
+    for path in paths {
+        let faults = rules.add(&read_text(&path, "ignore rules")?);
+        for fault in &faults.described {
+            warn!("{}:{}: {}", path.display(), fault.line, fault.why);
+        }
+        if faults.count > 0 {
+            warn!(
+                "{} line(s) of `{}` are no ignore rules and are left out",
+                faults.count,
+                path.display()
+            );
+        }
+    }
+    if let Err(error) = rules.set_expression(config.output.ignore_regex.as_deref()) {
+        warn!("IGNORE_EVENTS_REGEX is not used: {error}");
+    }
+    Ok(rules)
+}
+
+/// The lists of this name beside the trails and in the installation that are there.
+fn installed(config: &Config, name: &str) -> Vec<PathBuf> {
+    let beside = config
+        .trails
+        .file
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+        .join("data")
+        .join(name);
+    let mut paths = vec![beside, config.root.join("data").join(name)];
+    paths.dedup();
+    paths.retain(|path| path.is_file());
+    paths
+}
+
+fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
+    let bytes =
+        fs::read(path).with_context(|| format!("cannot read the {what} `{}`", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -466,7 +466,9 @@ impl OutputConfig {
             throttle_max_keys: reader.number("EVENT_THROTTLE_MAX_KEYS"),
             condensed_store: settings.bool("USE_CONDENSED_STORAGE"),
             ignore_list: reader.list_file("USER_IGNORELIST"),
-            ignore_regex: reader.owned("IGNORE_EVENTS_REGEX"),
+            ignore_regex: reader
+                .owned("IGNORE_EVENTS_REGEX")
+                .filter(|text| fancy_regex::Regex::new(text).is_ok()),
             stats_address: settings
                 .text("STATS_ADDRESS")
                 .and_then(|text| text.parse().ok()),

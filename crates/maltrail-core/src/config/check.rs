@@ -24,6 +24,12 @@ pub(super) fn check(
             Origin::Environment => ("environment", None),
             Origin::Default => ("built-in default", None),
         };
+        // compat: without it the sensor runs all the same, and reports more rather than less.
+        let (level, text) = if option.name == "IGNORE_EVENTS_REGEX" {
+            (Level::Warning, format!("{text}; not used"))
+        } else {
+            (level, text)
+        };
         messages.push(Message {
             level,
             place: place.to_owned(),

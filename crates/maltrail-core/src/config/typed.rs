@@ -236,7 +236,7 @@ pub struct OutputConfig {
     pub condensed_store: bool,
     /// `USER_IGNORELIST`.
     pub ignore_list: Option<PathBuf>,
-    /// `IGNORE_EVENTS_REGEX`.
+    /// `IGNORE_EVENTS_REGEX`, when it compiles.
     pub ignore_regex: Option<String>,
     /// `STATS_ADDRESS`.
     pub stats_address: Option<SocketAddr>,

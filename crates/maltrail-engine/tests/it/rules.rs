@@ -8,6 +8,7 @@ use maltrail_wire::LinkType;
 use crate::net::{
     A, AAAA, C, R, S, Setup, ask, at, check, check_setup, feed, ip, ping, question, syn, tcp, udp,
 };
+use crate::vectors::rows;
 
 const LISTED: &str = "203.0.113.7,badnet,r\n";
 const EVIL: &str = "evil.com,x,r\n";
@@ -173,6 +174,26 @@ fn whitelisted_ends_drop_everything_but_names() {
     let mut engine = setup.engine();
     feed(&mut engine, &packets);
     assert_eq!(engine.counters().whitelisted, 4);
+}
+
+/// Rows of verified examples. Each packet is reported when nothing is whitelisted.
+#[test]
+fn whitelist_rows() {
+    for row in rows::<6>(include_str!("../data/whitelist.tsv"), 13) {
+        let [id, trails, entry, packet, wanted, _basis] = row;
+        let frame = match packet.split_once(' ') {
+            Some((_, name)) => udp("192.0.2.10:5000", R, &question(name, A, 1, 0x0100)),
+            None if packet == "v6" => syn("[2001:db8::66]:40000", "[2001:db8::1]:443"),
+            None => syn(C, S),
+        };
+        let reported = |whitelist: &str| {
+            let mut setup = Setup::new(&format!("{trails}\n"));
+            setup.whitelist = whitelist.to_owned();
+            feed(&mut setup.engine(), &[(at(0), frame.clone())]).len()
+        };
+        assert_eq!(reported(""), 1, "{id}");
+        assert_eq!(reported(entry).to_string(), wanted, "{id}");
+    }
 }
 
 #[test]
