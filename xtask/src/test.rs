@@ -26,6 +26,8 @@ struct Counts {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// Long tests that only `--full` runs.
+    long: usize,
 }
 
 /// Runs everything; fails when anything failed.
@@ -64,10 +66,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         options,
     )?;
     if options.full {
+        // They run below.
+        counts.long = 0;
         step("tests in release mode");
         cargo(["build", "--workspace", "--bins", "--release"]).check()?;
         counts = counts.plus(tests(
-            &["test", "--workspace", "--no-fail-fast", "--release"],
+            &[
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--release",
+                "--",
+                "--include-ignored",
+            ],
             options,
         )?);
         step("documentation");
@@ -77,6 +88,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         licences()?;
     }
     println!("\nfinished in {} s", started.elapsed().as_secs());
+    if counts.long > 0 {
+        println!("{} long tests are left to --full", counts.long);
+    }
     println!(
         "{} passed, {} failed, {} skipped",
         counts.passed, counts.failed, counts.skipped
@@ -102,12 +116,15 @@ fn tests(arguments: &[&str], options: &Options) -> anyhow::Result<Counts> {
         .context("cannot start cargo")?;
     let output = child.stdout.take().context("no output of cargo")?;
     let mut counts = Counts::default();
-    let mut names = Vec::new();
+    let (mut names, mut long) = (Vec::new(), Vec::new());
     for line in BufReader::new(output).lines() {
         let line = line?;
         writeln!(std::io::stdout(), "{line}")?;
         if let Some(name) = line.strip_prefix("SKIPPED ") {
             names.push(name.to_owned());
+        }
+        if let Some(name) = left_out(&line) {
+            long.push(name.to_owned());
         }
         counts = counts.plus(result(&line).unwrap_or_default());
     }
@@ -116,10 +133,18 @@ fn tests(arguments: &[&str], options: &Options) -> anyhow::Result<Counts> {
     // A test that skips itself is reported as passed by the harness.
     counts.passed -= names.len().min(counts.passed);
     names.iter().for_each(|name| println!("skipped: {name}"));
+    long.iter()
+        .for_each(|name| println!("left to --full: {name}"));
     if !good && counts.failed == 0 {
         counts.failed = 1;
     }
     Ok(counts)
+}
+
+/// The name in a line such as `test a_whole_day ... ignored, takes minutes`.
+fn left_out(line: &str) -> Option<&str> {
+    let (name, how) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    how.starts_with("ignored").then_some(name)
 }
 
 /// Numbers of a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
@@ -133,7 +158,8 @@ fn result(line: &str) -> Option<Counts> {
     Some(Counts {
         passed: number("passed"),
         failed: number("failed"),
-        skipped: number("ignored"),
+        skipped: 0,
+        long: number("ignored"),
     })
 }
 
@@ -143,6 +169,7 @@ impl Counts {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
             skipped: self.skipped + other.skipped,
+            long: self.long + other.long,
         }
     }
 }
@@ -168,9 +195,13 @@ mod tests {
             Some(Counts {
                 passed: 12,
                 failed: 3,
-                skipped: 1
+                skipped: 0,
+                long: 1,
             })
         );
         assert_eq!(result("running 3 tests"), None);
+        let line = "test a_whole_day ... ignored, takes minutes";
+        assert_eq!(left_out(line), Some("a_whole_day"));
+        assert_eq!(left_out("test ignored ... ok"), None);
     }
 }
