@@ -1,10 +1,11 @@
 //! What the engine has counted: plain numbers, read by the programs.
 
-use maltrail_core::event::Kind;
+use maltrail_core::event::{Event, Kind};
 use maltrail_wire::Drop;
 
 use crate::heads;
 use crate::hello::Seen;
+use crate::heuristics::RULES;
 use crate::observation::Observation;
 
 /// Counters of one engine, all since its start.
@@ -26,6 +27,8 @@ pub struct Counters {
     pub events: u64,
     /// Events handed out, by type; types that the engine does not produce are 0.
     pub kinds: [u64; KINDS.len()],
+    /// Events handed out, by the detector of their first reason.
+    pub rules: [u64; RULES.len()],
     /// Findings dropped because an endpoint is whitelisted.
     pub whitelisted: u64,
     /// Findings dropped because the other address type of the same name was reported.
@@ -190,6 +193,11 @@ impl Counters {
         .chain(kinds.map(|(&(_, name), count)| (name, count)))
     }
 
+    /// Events by the detector of their first reason: `trail`, and the names of `DISABLED_HEURISTICS`.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        RULES.into_iter().zip(self.rules)
+    }
+
     /// How many frames were refused for this reason.
     #[must_use]
     pub fn dropped(&self, reason: Drop) -> u64 {
@@ -235,19 +243,24 @@ impl Counters {
     }
 
     /// An event was not handed out after all.
-    pub(crate) fn take_back(&mut self, kind: &Kind) {
-        self.events = self.events.saturating_sub(1);
-        let mut kinds = KINDS.iter().zip(&mut self.kinds);
-        if let Some((_, count)) = kinds.find(|((known, _), _)| known == kind) {
-            *count = count.saturating_sub(1);
-        }
+    pub(crate) fn take_back(&mut self, event: &Event) {
+        self.tell(event, |count| *count = count.saturating_sub(1));
     }
 
-    pub(crate) fn event(&mut self, kind: &Kind) {
-        self.events += 1;
+    pub(crate) fn event(&mut self, event: &Event) {
+        self.tell(event, |count| *count += 1);
+    }
+
+    fn tell(&mut self, event: &Event, change: impl Fn(&mut u64)) {
+        change(&mut self.events);
         let mut kinds = KINDS.iter().zip(&mut self.kinds);
-        if let Some((_, count)) = kinds.find(|((known, _), _)| known == kind) {
-            *count += 1;
+        if let Some((_, count)) = kinds.find(|((known, _), _)| *known == event.kind) {
+            change(count);
+        }
+        let rule = event.details.reasons.first().map(|reason| &*reason.rule);
+        let mut rules = RULES.iter().zip(&mut self.rules);
+        if let Some((_, count)) = rules.find(|(known, _)| Some(**known) == rule) {
+            change(count);
         }
     }
 }
@@ -255,6 +268,8 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use maltrail_core::event::Reason;
 
     use super::*;
 
@@ -270,12 +285,39 @@ mod tests {
         }
     }
 
+    fn event(kind: &str) -> Event {
+        let line = format!(
+            "\"2023-11-14 12:00:00.000000\" s 192.0.2.1 1 203.0.113.7 443 TCP {kind} x y r\n"
+        );
+        Event::parse_line(&line, &maltrail_core::time::Zone::UTC).unwrap()
+    }
+
+    #[test]
+    fn a_first_reason_counts_for_its_detector() {
+        let mut counters = Counters::default();
+        let mut found = event("IP");
+        for rule in ["port_scanning", "trail"] {
+            found.details.reasons.push(Reason {
+                rule: rule.into(),
+                key: String::new(),
+                field: "packet".into(),
+                offset: None,
+                source: String::new(),
+            });
+        }
+        counters.event(&found);
+        let told: Vec<_> = counters.rules().filter(|&(_, count)| count > 0).collect();
+        assert_eq!(told, [("port_scanning", 1)]);
+        counters.take_back(&found);
+        assert!(counters.rules().all(|(_, count)| count == 0));
+    }
+
     #[test]
     fn counts_arrive_under_their_name() {
         let mut counters = Counters::default();
-        counters.event(&Kind::Dns);
-        counters.event(&Kind::IpPort);
-        counters.event(&Kind::Other("NEW".into()));
+        for kind in ["DNS", "IPORT", "NEW"] {
+            counters.event(&event(kind));
+        }
         counters.observe(&Observation::Contact);
         counters.drop(Drop::ALL[1]);
         let get = |wanted| counters.iter().find(|&(name, _)| name == wanted).unwrap().1;

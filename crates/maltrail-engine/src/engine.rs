@@ -1,13 +1,14 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, scans, floods,
-//! counters. The trail set and
-//! the whitelist are shared and immutable; a new pair is adopted between packets and ends every
+//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, counters.
+//! What is counted over all hosts is in the [`Census`], its own or one shared by several engines
+//! ([`Across`]). The trail set and the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
 //! back costs nothing but the memory of the current second.
 
 mod answers;
 mod asides;
+mod desk;
 mod report;
 mod streams;
 
@@ -24,9 +25,12 @@ use maltrail_wire::dns::NameBuf;
 use maltrail_wire::{Drop, Packet, Transport};
 
 use self::answers::Answers;
-pub(crate) use self::report::Report;
-use self::report::Seen;
+pub(crate) use self::desk::{Desk, Exhausted};
+pub(crate) use self::report::{Report, Seen};
+use crate::across::{Across, Item, Notes};
+use crate::brief::Brief;
 use crate::burst::Bursts;
+use crate::census::{Census, Due};
 use crate::counters::Counters;
 use crate::decode::Decoders;
 use crate::extract::observe;
@@ -34,11 +38,8 @@ use crate::finding::Finding;
 use crate::flow::Flow;
 use crate::heads::Heads;
 use crate::hello::{Hello, Hellos};
-use crate::heuristics::ddos::{self, Ddos};
-use crate::heuristics::dns_exhaustion::Exhaustion;
-use crate::heuristics::scans::Scans;
 use crate::heuristics::user_agent::UserAgents;
-use crate::heuristics::{Enabled, port_scanning};
+use crate::heuristics::{Enabled, long_domain, port_scanning};
 use crate::matching::{cert, domain, ip};
 use crate::observation::{Observation, Outcome};
 use crate::state::clean_names::CleanNames;
@@ -73,33 +74,54 @@ pub struct Engine {
     folds: Folds,
     web: Web,
     answers: Answers,
-    scans: Scans,
-    ddos: Ddos,
-    exhaustion: Exhaustion,
+    across: Across,
     counters: Counters,
+    /// Events of the packet at hand, when this engine is one of several.
+    scratch: Vec<Event>,
     /// Where the name of the current packet stands.
     name: NameBuf,
 }
 
 impl Engine {
-    /// An engine that has seen nothing.
+    /// An engine that works alone and has seen nothing.
     #[must_use]
     pub fn new(config: EngineConfig, trails: Arc<TrailSet>, whitelist: Arc<Whitelist>) -> Self {
-        let enabled = Enabled::new(&config.detect);
+        let across = Across::Here(Box::new(Census::new(&config)));
+        Self::with(across, config, trails, whitelist, 1)
+    }
+
+    /// One of `workers` engines that share a census ([`Merger`](crate::Merger)) and the memory of one.
+    #[must_use]
+    pub fn scout(
+        config: EngineConfig,
+        trails: Arc<TrailSet>,
+        whitelist: Arc<Whitelist>,
+        workers: usize,
+    ) -> Self {
+        let across = Across::Elsewhere(Notes::default());
+        Self::with(across, config, trails, whitelist, workers.max(1))
+    }
+
+    fn with(
+        across: Across,
+        config: EngineConfig,
+        trails: Arc<TrailSet>,
+        whitelist: Arc<Whitelist>,
+        workers: usize,
+    ) -> Self {
         Self {
-            enabled,
-            ddos: Ddos::new(&config.detect, &config.home),
-            scans: Scans::new(enabled, config.detect.scan_window_secs),
-            exhaustion: Exhaustion::new(),
-            clean_names: CleanNames::new(config.detect.domain_cache_entries),
+            enabled: Enabled::new(&config.detect),
+            across,
+            clean_names: CleanNames::new(config.detect.domain_cache_entries.div_ceil(workers)),
             decoders: Decoders::new(),
-            heads: Heads::new(),
-            hellos: Hellos::new(&config.detect),
+            heads: Heads::new(workers),
+            hellos: Hellos::new(&config.detect, workers),
             bursts: Bursts::default(),
             folds: Folds::new(),
             web: Web::new(&config),
             answers: Answers::new(&config.detect),
             counters: Counters::default(),
+            scratch: Vec::new(),
             name: NameBuf::new(),
             config,
             trails,
@@ -113,7 +135,13 @@ impl Engine {
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
-                self.ddos.packet(&packet);
+                match &mut self.across {
+                    Across::Here(census) => {
+                        let (src, dst) = (packet.ip.src, packet.ip.dst);
+                        census.ddos.packet(src, dst, || Brief::of(&packet));
+                    }
+                    Across::Elsewhere(notes) => notes.push(Item::Packet(at, Brief::of(&packet))),
+                }
                 if self.routed(at, &packet, out) {
                     self.decoded(at, &packet, out);
                 }
@@ -122,23 +150,61 @@ impl Engine {
                 // A frame of a network that is read lets time pass, whatever is in it.
                 if !matches!(reason, Drop::Link(_)) {
                     self.sweep(at, out);
+                    if let Across::Elsewhere(notes) = &mut self.across {
+                        notes.push(Item::Time(at));
+                    }
                 }
                 self.counters.drop(reason);
             }
         }
-        self.counters.link_evictions = self.decoders.evictions();
-        self.counters.ddos_evictions = self.ddos.evictions();
-        self.counters.hellos(self.hellos.seen());
+    }
+
+    /// Examines one frame as one of several engines: what it says goes into the notes, under the
+    /// number `order`.
+    pub fn note(&mut self, order: u64, link: LinkType, at: Timestamp, frame: &[u8]) {
+        self.noting(order, |engine, out| engine.packet(link, at, frame, out));
+    }
+
+    /// Lets time pass as one of several engines; see [`Engine::tick`].
+    pub fn note_time(&mut self, order: u64, now: Timestamp) {
+        self.noting(order, |engine, out| engine.tick(now, out));
+    }
+
+    /// Examines what waited for more packets, as one of several engines; see [`Engine::finish`].
+    pub fn note_end(&mut self, order: u64, now: Timestamp) {
+        self.noting(order, |engine, out| engine.finish(now, out));
+    }
+
+    #[inline]
+    fn noting(&mut self, order: u64, act: impl FnOnce(&mut Self, &mut Vec<Event>)) {
+        let mut out = std::mem::take(&mut self.scratch);
+        if let Across::Elsewhere(notes) = &mut self.across {
+            notes.begin(order);
+        }
+        act(self, &mut out);
+        if let Across::Elsewhere(notes) = &mut self.across {
+            notes.settle(&mut out);
+        }
+        out.clear();
+        self.scratch = out;
+    }
+
+    /// What was noted since the last call; nothing for an engine that works alone.
+    pub fn take_notes(&mut self) -> Notes {
+        match &mut self.across {
+            Across::Here(_) => Notes::default(),
+            Across::Elsewhere(notes) => notes.take(),
+        }
     }
 
     /// Lets time pass without packets; live, called once a second. Appends what was due in seconds
     /// that are over, such as scans that ended, and forgets what holds for one second.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
         self.sweep(now, out);
-        self.folds.advance(now.secs());
-        if self.heads.is_due(now) {
-            self.age_heads(now, out);
+        if let Across::Elsewhere(notes) = &mut self.across {
+            notes.push(Item::Time(now));
         }
+        self.folds.advance(now.secs());
     }
 
     /// Examines what waited for more packets, and ends what was going on: nothing more will be seen,
@@ -146,8 +212,14 @@ impl Engine {
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
         self.tick(now, out);
         self.end_heads(out);
-        let floods = self.ddos.finish();
-        self.floods(now.secs(), floods, out);
+        if let Across::Here(census) = &mut self.across {
+            let floods = census.ddos.finish();
+            let due = Due {
+                floods,
+                ..Due::default()
+            };
+            self.due(now, due, out);
+        }
     }
 
     /// Adopts a new trail set and whitelist, and forgets what was judged by the old ones.
@@ -160,50 +232,38 @@ impl Engine {
 
     /// What was counted so far.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.link_evictions = self.decoders.evictions();
+        counters.hellos(self.hellos.seen());
+        if let Across::Here(census) = &self.across {
+            census.count(&mut counters);
+        }
+        counters
     }
 
-    /// Reports what was due before the second of `at` began.
+    /// Reports what was due before the second of `at` began, here or in what waits.
     #[inline]
     fn sweep(&mut self, at: Timestamp, out: &mut Vec<Event>) {
-        let alerts = self.scans.sweep(at.secs());
-        for alert in alerts {
-            let mut report = Report {
-                at: alert
-                    .at
-                    .unwrap_or_else(|| Timestamp::from_parts(at.secs(), 0)),
-                flow: &alert.flow,
-                seen: Seen::NOTHING,
-                config: &self.config,
-                whitelist: &self.whitelist,
-                counters: &mut self.counters,
-                first: out.len(),
-                out,
-            };
-            report.finding(alert.finding);
+        if let Across::Here(census) = &mut self.across {
+            let due = census.advance(at.secs());
+            if !due.is_empty() {
+                self.due(at, due, out);
+            }
         }
-        let floods = self.ddos.sweep(at.secs());
-        if !floods.is_empty() {
-            self.floods(at.secs(), floods, out);
+        if self.heads.is_due(at) {
+            self.age_heads(at, out);
         }
     }
 
     #[cold]
-    fn floods(&mut self, second: i64, alerts: Vec<ddos::Alert>, out: &mut Vec<Event>) {
-        for alert in alerts {
-            let mut report = Report {
-                at: Timestamp::from_parts(second, 0),
-                flow: &alert.flow,
-                seen: Seen::NOTHING,
-                config: &self.config,
-                whitelist: &self.whitelist,
-                counters: &mut self.counters,
-                first: out.len(),
-                out,
-            };
-            report.flood(alert.finding, &alert.sources, &alert.victim);
-        }
+    fn due(&mut self, at: Timestamp, due: Due, out: &mut Vec<Event>) {
+        let mut desk = Desk {
+            config: &self.config,
+            whitelist: &self.whitelist,
+            counters: &mut self.counters,
+        };
+        desk.due(at, due, out);
     }
 
     #[inline]
@@ -244,14 +304,14 @@ impl Engine {
         };
         match observation {
             Observation::Syn => {
-                self.scans.syn(&flow);
+                self.across.syn(&flow);
                 if let Some(finding) = ip::syn(&self.trails, &flow) {
                     self.bursts.syn_listed();
                     report.finding(finding);
                 }
             }
             Observation::Datagram => {
-                self.scans.datagram(&flow);
+                self.across.datagram(&flow);
                 if let Some(finding) = ip::datagram(&self.trails, &flow) {
                     self.bursts.datagram_listed();
                     report.finding(finding);
@@ -264,16 +324,9 @@ impl Engine {
             }
             Observation::DnsQuery(query) => {
                 report.seen.question();
+                let mut exhausted = Exhausted::No;
                 if self.enabled.dns_exhaustion {
-                    let white = |domain: &str| self.whitelist.covers_name(domain);
-                    let (second, client) = (at.secs(), flow.src.ip);
-                    let verdict = self.exhaustion.question(second, client, query.name, white);
-                    report.counters.exhaustion_evictions = self.exhaustion.evictions();
-                    if let Some(finding) = verdict.finding {
-                        report.finding(finding);
-                    }
-                    // Each name of a flood may be long; one report of the flood is enough.
-                    names.enabled.long_domain &= !verdict.exhausted;
+                    exhausted = report.asked(&mut self.across, query.name);
                 }
                 if !query.is_matched() {
                     return;
@@ -282,31 +335,55 @@ impl Engine {
                 if let Some(finding) = ip::resolver(&self.trails, &flow, name) {
                     report.question(finding, &query, &mut self.folds);
                 }
-                if let Some(finding) = names.check(query.name, report.counters) {
-                    self.answers.reported.note(at.secs(), flow.src.ip, name);
+                let Some(finding) = names.check(query.name, report.counters) else {
+                    return;
+                };
+                self.answers.reported.note(at.secs(), flow.src.ip, name);
+                // Each name of a flood may be long; one report of the flood is enough.
+                if exhausted == Exhausted::No || !finding.is_of(long_domain::NAME) {
                     report.question(finding, &query, &mut self.folds);
+                    return;
+                }
+                let instead = names.check_without_length(query.name);
+                if exhausted == Exhausted::Yes {
+                    if let Some(finding) = instead {
+                        report.question(finding, &query, &mut self.folds);
+                    }
+                    return;
+                }
+                if let Across::Elsewhere(notes) = &mut self.across {
+                    let after = report.told();
+                    let mut apart = |finding: Option<Finding<'_>>, folds: &mut Folds| {
+                        report.apart(|report| {
+                            if let Some(finding) = finding {
+                                report.question(finding, &query, folds);
+                            }
+                        })
+                    };
+                    let events = (
+                        apart(Some(finding), &mut self.folds),
+                        apart(instead, &mut self.folds),
+                    );
+                    notes.push(Item::Long(after, Box::new(events)));
                 }
             }
             Observation::HttpRequest(request) => {
                 self.web
-                    .requests(request, &mut names, &mut self.scans, &mut report);
+                    .requests(request, &mut names, &mut self.across, &mut report);
             }
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
             Observation::DnsAnswer(answer) => {
                 report.seen.question();
-                let mut names = Names {
-                    trails: &self.trails,
-                    whitelist: &self.whitelist,
-                    enabled: self.enabled,
-                    clean: &mut self.clean_names,
-                };
-                let exhausted = answer.outcome() == Outcome::NoSuchName
-                    && self.exhaustion.is_exhausted(at.secs(), answer.name);
-                self.answers
-                    .examine(&answer, exhausted, &mut names, &mut report);
+                if answer.outcome() == Outcome::NoSuchName {
+                    let client = flow.dst.ip;
+                    if let Some(missing) = self.answers.missing(answer.name, &names, client) {
+                        report.missing(&mut self.across, missing);
+                    }
+                    return;
+                }
+                self.answers.examine(&answer, &mut names, &mut report);
             }
         }
-        self.count_scan_losses();
     }
 
     /// A packet without a meaning of its own, which may be one of many that have one together.
@@ -316,15 +393,8 @@ impl Engine {
             && port_scanning::is_probe(tcp.flags)
         {
             self.counters.probes += 1;
-            self.scans.probe(flow);
-            self.count_scan_losses();
+            self.across.probe(flow);
         }
-    }
-
-    fn count_scan_losses(&mut self) {
-        let (evictions, deferrals) = self.scans.losses();
-        self.counters.scan_evictions = evictions;
-        self.counters.scan_deferrals = deferrals;
     }
 }
 
@@ -409,6 +479,14 @@ impl<'t> Names<'t, '_> {
             counters.clean_name_evictions = self.clean.evictions();
         }
         found
+    }
+
+    /// As [`Names::check`], whatever the length of the name, and whether or not it is known.
+    #[cold]
+    fn check_without_length(&self, name: HostName<'_>) -> Option<Finding<'t>> {
+        let mut enabled = self.enabled;
+        enabled.long_domain = false;
+        domain::check(self.trails, self.whitelist, enabled, name)
     }
 
     /// As [`Names::check`], but a clean name is not remembered: names of answers were asked for, and

@@ -11,7 +11,7 @@ use maltrail_core::trail::Trail;
 use crate::flow::{Endpoint, Flow};
 
 /// The rule of findings that a trail explains; heuristics have their own names.
-const TRAIL: &str = "trail";
+pub(crate) const TRAIL: &str = "trail";
 
 /// One finding. Made only when there is something to report, so it may allocate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,11 @@ impl<'a> Finding<'a> {
     pub(crate) fn at(mut self, field: Field) -> Self {
         self.why.field = Some(field);
         self
+    }
+
+    /// Whether the heuristic of this name found it.
+    pub(crate) fn is_of(&self, rule: &str) -> bool {
+        self.why.rule == rule
     }
 
     /// Whether it was found in what the caller was looking at.

@@ -87,9 +87,10 @@ pub(crate) struct Flights {
 }
 
 impl Flights {
-    pub(crate) fn new() -> Self {
+    /// The share of one of `workers`.
+    pub(crate) fn new(workers: usize) -> Self {
         Self {
-            flights: Lru::new(MAX_FLIGHTS),
+            flights: Lru::new(MAX_FLIGHTS / workers.max(1)),
             seed: RandomState::default(),
             begun: 0,
         }
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn pieces_of_one_client_come_together() {
-        let mut flights = Flights::new();
+        let mut flights = Flights::new(1);
         let (id, other) = ([7; 8], [8; 8]);
         let part = flights
             .add(at(1), key(1), &id, &crypto(4, b"efgh"))
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_bounds_hold() {
-        let mut flights = Flights::new();
+        let mut flights = Flights::new(1);
         for port in 0..5000 {
             let far = u16::try_from(LIMIT - 2).unwrap();
             flights.add(at(1), key(port), &[7; 8], &crypto(far, b"xyz"));

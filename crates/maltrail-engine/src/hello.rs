@@ -74,14 +74,14 @@ struct Buffers {
 }
 
 impl Hellos {
-    /// Reads what the configuration asks for.
-    pub(crate) fn new(config: &DetectConfig) -> Self {
+    /// Reads what the configuration asks for, with the memory of one of `workers`.
+    pub(crate) fn new(config: &DetectConfig, workers: usize) -> Self {
         Self {
             names: config.check_sni,
             certificates: config.check_certificates,
             name: HostNameBuf::default(),
             buffers: Box::default(),
-            flights: Flights::new(),
+            flights: Flights::new(workers),
             seen: Seen::default(),
         }
     }

@@ -16,7 +16,10 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod across;
+mod brief;
 mod burst;
+mod census;
 mod counters;
 mod decode;
 mod engine;
@@ -28,12 +31,17 @@ mod heads;
 mod hello;
 mod heuristics;
 mod matching;
+mod merger;
 mod observation;
 mod policy;
 mod state;
+mod steering;
 mod web;
 
+pub use across::Notes;
 pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
+pub use merger::Merger;
 pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};
+pub use steering::Steering;

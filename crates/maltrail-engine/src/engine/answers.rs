@@ -3,13 +3,15 @@
 //! | answer | examined |
 //! |---|---|
 //! | success | the name asked for, unless its question was reported; CNAME targets; with recursion, the addresses |
-//! | no such name | [`generated`] names; names and domains asked for too often ([`no_such_domain`]) |
+//! | no such name | [`generated`] names; names and domains asked for too often ([`no_such_domain`], in the census) |
 //!
 //! A name found in an answer is reported once a client in a while ([`Reported`]); a target is not,
 //! when the row that lists it also lists the name asked for. Targets are named by providers, so
 //! their length says nothing and [`long_domain`](crate::heuristics::long_domain) is left out.
 //!
 //! Bound: [`MAX_TARGETS`] targets an answer; further ones are counted.
+
+use std::net::IpAddr;
 
 use maltrail_core::addr::is_local;
 use maltrail_core::config::DetectConfig;
@@ -18,9 +20,10 @@ use maltrail_core::trail::{TrailSet, Whitelist};
 use maltrail_wire::dns::{NameBuf, RData};
 
 use super::{Names, Report};
+use crate::across::Missing;
 use crate::extract::outside_name;
 use crate::finding::{Field, Finding};
-use crate::heuristics::no_such_domain::{NoSuchDomains, is_block_list_look_up};
+use crate::heuristics::no_such_domain::is_block_list_look_up;
 use crate::heuristics::{generated, no_such_domain, parked, sinkhole};
 use crate::observation::{DnsAnswer, Outcome};
 use crate::state::reported::Reported;
@@ -34,7 +37,7 @@ pub(super) struct Answers {
     sinkhole: bool,
     parked: bool,
     generated: bool,
-    no_such: Option<NoSuchDomains>,
+    no_such: bool,
     pub(super) reported: Reported,
     target: NameBuf,
 }
@@ -45,7 +48,7 @@ impl Answers {
             sinkhole: config.runs(sinkhole::NAME),
             parked: config.runs(parked::NAME),
             generated: config.runs(generated::NAME),
-            no_such: config.runs(no_such_domain::NAME).then(NoSuchDomains::new),
+            no_such: config.runs(no_such_domain::NAME),
             reported: Reported::default(),
             target: NameBuf::new(),
         }
@@ -55,7 +58,6 @@ impl Answers {
     pub(super) fn examine(
         &mut self,
         answer: &DnsAnswer<'_>,
-        exhausted: bool,
         names: &mut Names<'_, '_>,
         report: &mut Report<'_>,
     ) {
@@ -70,23 +72,21 @@ impl Answers {
                     report.unless_whitelisted(finding, answer.name, names.whitelist);
                 }
             }
-            Outcome::NoSuchName => self.missing(answer.name, exhausted, names, report),
-            Outcome::Other => {}
+            Outcome::NoSuchName | Outcome::Other => {}
         }
     }
 
-    /// A name that does not exist. Names of block lists, of zones that are flooded, and what is listed
-    /// or whitelisted do not count.
-    fn missing(
-        &mut self,
-        name: HostName<'_>,
-        exhausted: bool,
+    /// What a name that does not exist means, unless its zone is flooded. Names of block lists, and what is
+    /// listed or whitelisted, do not count.
+    pub(super) fn missing<'a>(
+        &self,
+        name: HostName<'a>,
         names: &Names<'_, '_>,
-        report: &mut Report<'_>,
-    ) {
+        client: IpAddr,
+    ) -> Option<Missing<'a>> {
         let has_numeric_tld = name.tld().bytes().all(|byte| byte.is_ascii_digit());
-        if exhausted || has_numeric_tld || is_block_list_look_up(name) {
-            return;
+        if has_numeric_tld || is_block_list_look_up(name) {
+            return None;
         }
         let excluded = || {
             let listed = names
@@ -96,21 +96,15 @@ impl Answers {
             listed || names.whitelist.covers_name(name.as_str())
         };
         let generated = self.generated.then(|| generated::check(name)).flatten();
-        let counted = self.no_such.is_some() && !is_local(report.flow.dst.ip);
+        let counted = self.no_such && !is_local(client);
         if generated.is_none() && !counted || excluded() {
-            return;
+            return None;
         }
-        if let Some(no_such) = self.no_such.as_mut().filter(|_| counted) {
-            let found = no_such.answer(report.at.secs(), name);
-            report.counters.no_such_domain_evictions = no_such.evictions();
-            found
-                .into_iter()
-                .flatten()
-                .for_each(|finding| report.finding(finding));
-        }
-        if let Some(finding) = generated {
-            report.finding(finding);
-        }
+        Some(Missing {
+            name,
+            counted,
+            generated,
+        })
     }
 
     /// The name asked for; whether it is listed.

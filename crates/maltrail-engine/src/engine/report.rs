@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use maltrail_core::event::details::MAX_REASONS;
+use maltrail_core::event::details::{MAX_EVIDENCE, MAX_REASONS};
 use maltrail_core::event::{Details, Direction, Event, Evidence, Members};
 use maltrail_core::time::Timestamp;
 use maltrail_core::trail::Whitelist;
@@ -30,12 +30,12 @@ pub(crate) struct Report<'a> {
     pub(crate) flow: &'a Flow,
     /// What is being looked at.
     pub(crate) seen: Seen<'a>,
-    pub(super) config: &'a EngineConfig,
-    pub(super) whitelist: &'a Whitelist,
+    pub(crate) config: &'a EngineConfig,
+    pub(crate) whitelist: &'a Whitelist,
     pub(crate) counters: &'a mut Counters,
     /// Where the events of this packet begin in `out`.
-    pub(super) first: usize,
-    pub(super) out: &'a mut Vec<Event>,
+    pub(crate) first: usize,
+    pub(crate) out: &'a mut Vec<Event>,
 }
 
 /// A message, and the part of it that is being looked at.
@@ -49,10 +49,10 @@ pub(crate) struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// No message: many packets together say something.
-    pub(super) const NOTHING: Self = Self::message(b"");
+    pub(crate) const NOTHING: Self = Self::message(b"");
 
     /// A message as a whole.
-    pub(super) const fn message(message: &'a [u8]) -> Self {
+    pub(crate) const fn message(message: &'a [u8]) -> Self {
         Self {
             message,
             field: Field::Packet,
@@ -100,9 +100,15 @@ impl<'a> Seen<'a> {
         (self.field, self.part) = (field, part);
     }
 
+    /// As much of the message as evidence may need, from its start on.
+    pub(super) fn short_message(&self) -> &'a [u8] {
+        let most = MAX_EVIDENCE + DNS_HEADER;
+        self.message.get(..most).unwrap_or(self.message)
+    }
+
     /// From here on the first question of a DNS message is looked at.
     #[inline]
-    pub(super) fn question(&mut self) {
+    pub(crate) fn question(&mut self) {
         self.look(
             Field::DnsQuestion,
             self.message.get(DNS_HEADER..).unwrap_or_default(),
@@ -212,7 +218,7 @@ impl Report<'_> {
         if let Some(sources) = sources {
             event.src_ip = sources;
         }
-        self.counters.event(&event.kind);
+        self.counters.event(&event);
         self.out.push(event);
     }
 }

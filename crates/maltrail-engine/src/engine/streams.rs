@@ -36,9 +36,6 @@ impl Engine {
         out: &mut Vec<Event>,
     ) -> bool {
         const CONTROL: u8 = Flags::SYN.bits() | Flags::FIN.bits() | Flags::RST.bits();
-        if self.heads.is_due(at) {
-            self.age_heads(at, out);
-        }
         match &packet.transport {
             Transport::Tcp(tcp)
                 if (!tcp.payload.is_empty() || tcp.flags.bits() & CONTROL != 0)
@@ -166,6 +163,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn decoded_aside(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
+        self.across.message();
         self.decoded(at, packet, out);
     }
 
@@ -496,7 +494,7 @@ impl Engine {
         self.show(head.at, &head.flow, bytes, out);
         let counters = &mut self.counters;
         self.heads
-            .keep_new(head, out, before, |event| counters.take_back(&event.kind));
+            .keep_new(head, out, before, |event| counters.take_back(event));
     }
 
     /// Examines DNS messages one by one.

@@ -152,6 +152,8 @@ pub(crate) struct Heads {
     filter: Box<[u8]>,
     table: Table,
     held: usize,
+    /// Most bytes of heads.
+    most_held: usize,
     /// The last second in which ages were looked at.
     swept: i64,
     /// Room for a handshake put together.
@@ -160,13 +162,15 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    pub(crate) fn new() -> Self {
+    /// The share of one of `workers`.
+    pub(crate) fn new(workers: usize) -> Self {
         let seed = RandomState::default();
         Self {
+            most_held: MAX_HELD / workers.max(1),
             keys: [1_u8, 2, 3].map(|n| seed.hash_one(n)),
             openings: Openings::new(),
             filter: vec![0; FILTER].into_boxed_slice(),
-            table: Table::new(MAX_HEADS),
+            table: Table::new(MAX_HEADS / workers.max(1)),
             held: 0,
             swept: i64::MIN,
             record: Vec::with_capacity(LIMIT + 5),
@@ -278,7 +282,7 @@ impl Heads {
 
     /// Takes out a head that has to make room before one with `held` bytes is added.
     pub(crate) fn take_for(&mut self, held: usize) -> Option<Head> {
-        if !self.table.is_full() && self.held.saturating_add(held) <= MAX_HELD {
+        if !self.table.is_full() && self.held.saturating_add(held) <= self.most_held {
             return None;
         }
         let head = self.take_oldest()?;

@@ -26,6 +26,38 @@ pub(crate) mod udp_scanning;
 pub(crate) mod user_agent;
 pub(crate) mod web_scanning;
 
+/// Every detector by name, as reasons, counters and `DISABLED_HEURISTICS` have it; the first is for
+/// what the trails list.
+pub(crate) const RULES: [&str; 27] = [
+    crate::finding::TRAIL,
+    content_type::NAME,
+    "ack_flood",
+    "http_flood",
+    "icmp_flood",
+    "reflection",
+    "syn_flood",
+    "udp_flood",
+    direct_download::NAME,
+    dns_exhaustion::NAME,
+    generated::NAME,
+    infection::NAME,
+    iot_download::NAME,
+    long_domain::NAME,
+    missing_host::NAME,
+    no_such_domain::NAME,
+    parked::NAME,
+    port_scanning::NAME,
+    proxy_probe::NAME,
+    seized_domain::NAME,
+    sinkhole::NAME,
+    sinkhole_response::NAME,
+    suspicious_name::NAME,
+    suspicious_request::NAME,
+    udp_scanning::NAME,
+    user_agent::NAME,
+    web_scanning::NAME,
+];
+
 /// Which heuristics run, decided once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Enabled {

@@ -7,7 +7,6 @@
 //!
 //! Whom this host talks to at localhost is left out. Bounds: those of [`Windows`], for each kind.
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
@@ -141,15 +140,20 @@ impl Scans {
     /// Notes an HTTP request for `path`.
     #[inline]
     pub(crate) fn request(&mut self, at: Timestamp, flow: &Flow, path: &[u8]) {
+        if let Some(place) = Place::of(&self.seed, at, flow, path) {
+            self.place(flow, place);
+        }
+    }
+
+    /// Notes an HTTP request for a place.
+    #[inline]
+    pub(crate) fn place(&mut self, flow: &Flow, place: Place) {
         if !self.enabled.web_scanning || is_local(flow.src.ip) && is_local(flow.dst.ip) {
             return;
         }
-        if let Some(segment) = web_scanning::first_segment(path) {
-            let place = Place::new(self.seed.hash_one(segment), at, flow);
-            let now = self.clock.moment();
-            self.places
-                .note((flow.src.ip, flow.dst.ip), sighting(flow, place), now);
-        }
+        let now = self.clock.moment();
+        self.places
+            .note((flow.src.ip, flow.dst.ip), sighting(flow, place), now);
     }
 
     /// Goes to `second`; what came due before it, in the order of its report.

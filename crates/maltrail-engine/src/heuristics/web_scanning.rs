@@ -3,6 +3,7 @@
 //!
 //! A segment ends at the next slash, so a query belongs to it. Requests between own hosts do not count.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use maltrail_core::event::Kind;
@@ -42,18 +43,23 @@ impl PartialEq for Place {
 impl Eq for Place {}
 
 impl Place {
-    /// The place that a request at `at` asks for; `segment` is a hash of its first segment.
-    pub(crate) fn new(segment: u64, at: Timestamp, flow: &Flow) -> Self {
-        Self {
-            segment,
+    /// The place that a request at `at` for `path` asks for, told apart by a hash.
+    pub(crate) fn of(
+        seed: &impl BuildHasher,
+        at: Timestamp,
+        flow: &Flow,
+        path: &[u8],
+    ) -> Option<Self> {
+        Some(Self {
+            segment: seed.hash_one(first_segment(path)?),
             at,
             port: flow.dst.port.unwrap_or_default(),
-        }
+        })
     }
 }
 
 /// The first segment of a path that starts with a slash.
-pub(crate) fn first_segment(path: &[u8]) -> Option<&[u8]> {
+fn first_segment(path: &[u8]) -> Option<&[u8]> {
     let rest = path.strip_prefix(b"/")?;
     rest.get(..memchr::memchr(b'/', rest).unwrap_or(rest.len()))
 }

@@ -17,9 +17,9 @@ use maltrail_core::name::HostName;
 use maltrail_core::trail::TrailSet;
 use maltrail_wire::http::{Request, Response};
 
+use crate::across::Across;
 use crate::engine::{EngineConfig, Names, Report};
 use crate::finding::{Field, Finding, address_for};
-use crate::heuristics::scans::Scans;
 use crate::heuristics::suspicious_request::{self, Battery, Examined};
 use crate::heuristics::user_agent::{self, UserAgents};
 use crate::heuristics::{
@@ -107,7 +107,7 @@ impl Web {
         &mut self,
         first: Request<'a>,
         names: &mut Names<'_, '_>,
-        scans: &mut Scans,
+        across: &mut Across,
         report: &mut Report<'a>,
     ) {
         let mut next = Some(first);
@@ -115,7 +115,7 @@ impl Web {
             let Some(request) = next else {
                 return;
             };
-            scans.request(report.at, report.flow, request.target);
+            across.request(report.at, report.flow, request.target);
             self.request(&request, names, report);
             next = Request::parse(request.rest);
         }

@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use maltrail_core::addr::NetworkSet;
 use maltrail_core::config::DetectConfig;
-use maltrail_wire::{Flags, Packet, Transport};
+use maltrail_wire::Flags;
 
 use self::kind::service_at;
 use self::limits::Limits;
@@ -33,6 +33,7 @@ pub(crate) use self::report::Alert;
 use self::report::Step;
 use self::tally::{Inbound, Met};
 use self::target::{Ends, Moment, Subject, Target};
+use crate::brief::{Brief, Carries};
 use crate::state::clock;
 use crate::state::lru::Lru;
 use crate::state::marks::{Marks, fold};
@@ -160,14 +161,15 @@ impl Ddos {
         self.network_targets.evictions() + self.address_targets.evictions()
     }
 
-    /// Notes a packet of the current second.
+    /// Notes a packet of the current second; `brief` is asked for when it is to be looked at.
     #[inline]
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>) {
+    pub(crate) fn packet(&mut self, src: IpAddr, dst: IpAddr, brief: impl FnOnce() -> Brief) {
         if !self.on {
             return;
         }
-        let src = self.network_cell(packet.ip.src);
-        let dst = self.network_cell(packet.ip.dst);
+        let ends = (src, dst);
+        let src = self.network_cell(src);
+        let dst = self.network_cell(dst);
         let warm = self.networks.count(dst, self.second);
         let (receives, sender_warm) = self.networks.look(src, self.second);
         self.view.packets = self.view.packets.wrapping_add(1);
@@ -176,10 +178,10 @@ impl Ddos {
             .returned
             .wrapping_add(u32::from(receives && src != dst));
         if self.view.packets % BORDER_SAMPLE == 1 {
-            self.sample(packet);
+            self.sample(ends);
         }
         if warm || sender_warm {
-            self.detail(packet, sender_warm, warm);
+            self.detail(&brief(), sender_warm, warm);
         }
     }
 
@@ -190,32 +192,31 @@ impl Ddos {
     }
 
     #[inline(never)]
-    fn sample(&mut self, packet: &Packet<'_>) {
-        let ours = self.home.contains(packet.ip.src) || self.home.contains(packet.ip.dst);
+    fn sample(&mut self, (src, dst): (IpAddr, IpAddr)) {
+        let ours = self.home.contains(src) || self.home.contains(dst);
         let [v4, v6] = &mut self.view.border;
-        let border = if packet.ip.dst.is_ipv6() { v6 } else { v4 };
+        let border = if dst.is_ipv6() { v6 } else { v4 };
         border.sampled += 1;
         border.at_home += u32::from(ours);
     }
 
     #[inline(never)]
-    fn detail(&mut self, packet: &Packet<'_>, sends: bool, receives: bool) {
-        if !is_host(packet.ip.dst) || !is_host(packet.ip.src) {
+    fn detail(&mut self, packet: &Brief, sends: bool, receives: bool) {
+        if !is_host(packet.dst) || !is_host(packet.src) {
             return;
         }
-        let (src_port, dst_port) = packet.ports().unwrap_or_default();
         let side = |ip, port| Side {
             ip,
             word: self.word(ip),
             port,
         };
-        let (from, to) = (side(packet.ip.src, src_port), side(packet.ip.dst, dst_port));
-        let bytes = length(packet);
+        let from = side(packet.src, packet.src_port);
+        let to = side(packet.dst, packet.dst_port);
         if sends {
-            self.outbound(packet, &from, &to, bytes);
+            self.outbound(packet, &from, &to);
         }
         if receives {
-            self.inbound(packet, &from, &to, bytes);
+            self.inbound(packet, &from, &to);
         }
     }
 
@@ -244,22 +245,21 @@ impl Ddos {
     }
 
     /// A packet that a warm network sends: its exchange goes on, something is answered.
-    fn outbound(&mut self, packet: &Packet<'_>, from: &Side, to: &Side, bytes: u32) {
+    fn outbound(&mut self, packet: &Brief, from: &Side, to: &Side) {
+        let bytes = packet.bytes;
         let key = self.exchange(from, to);
         let (mut answers, mut asks) = (false, false);
-        match packet.transport {
+        match packet.carries {
             // Refusals and half-open connections prove nothing.
-            Transport::Tcp(tcp) if tcp.flags.contains(Flags::RST) || tcp.flags.is_syn_ack() => {}
-            Transport::Tcp(_) => self.known.set(key, self.second),
-            Transport::Udp(udp) => {
+            Carries::Tcp(flags, _) if flags.contains(Flags::RST) || flags.is_syn_ack() => {}
+            Carries::Tcp(..) => self.known.set(key, self.second),
+            Carries::Udp => {
                 answers = self.pending.take(key, self.second);
-                asks = service_at(udp.dst_port).is_some();
+                asks = service_at(packet.dst_port).is_some();
                 self.known.set(key, self.second);
             }
-            Transport::Icmp {
-                echo_request: true, ..
-            } => self.known.set(key, self.second),
-            Transport::Icmp { .. } | Transport::Other(_) => {}
+            Carries::Icmp(true) => self.known.set(key, self.second),
+            Carries::Icmp(false) | Carries::Other => {}
         }
         let network = Subject::Network(network(from.ip));
         let hash = self.hash(network_word(from.ip));
@@ -286,22 +286,22 @@ impl Ddos {
     }
 
     /// A packet that a warm network receives.
-    fn inbound(&mut self, packet: &Packet<'_>, from: &Side, to: &Side, bytes: u32) {
+    fn inbound(&mut self, packet: &Brief, from: &Side, to: &Side) {
         let (met, request) = self.meet(packet, self.exchange(to, from));
         if met == Met::Other {
             return;
         }
-        let udp = matches!(packet.transport, Transport::Udp(_));
+        let udp = packet.carries == Carries::Udp;
         let inbound = Inbound {
             met,
             request,
             service: service_at(from.port).filter(|_| udp),
             from_home: self.home.contains(from.ip),
-            bytes,
+            bytes: packet.bytes,
         };
         let ends = Ends {
             second: self.second,
-            tcp: matches!(packet.transport, Transport::Tcp(_)),
+            tcp: matches!(packet.carries, Carries::Tcp(..)),
             source: from.ip,
             source_hash: self.hash(from.word),
             port: to.port,
@@ -328,17 +328,17 @@ impl Ddos {
     }
 
     /// What the packet is to its receiver, and whether an HTTP request starts in it.
-    fn meet(&mut self, packet: &Packet<'_>, key: u64) -> (Met, bool) {
+    fn meet(&mut self, packet: &Brief, key: u64) -> (Met, bool) {
         let second = self.second;
-        match packet.transport {
-            Transport::Tcp(tcp) if tcp.flags.is_syn() => {
+        match packet.carries {
+            Carries::Tcp(flags, _) if flags.is_syn() => {
                 self.pending.set(key, second);
                 (Met::Syn, false)
             }
-            Transport::Tcp(tcp) => {
-                let acknowledges = tcp.flags.contains(Flags::ACK)
-                    && !tcp.flags.contains(Flags::RST)
-                    && !tcp.flags.contains(Flags::SYN);
+            Carries::Tcp(flags, request) => {
+                let acknowledges = flags.contains(Flags::ACK)
+                    && !flags.contains(Flags::RST)
+                    && !flags.contains(Flags::SYN);
                 let met = if self.known.has(key, second) {
                     Met::Known
                 } else if acknowledges && self.pending.take(key, second) {
@@ -349,21 +349,21 @@ impl Ddos {
                 if met != Met::Stray {
                     self.known.set(key, second);
                 }
-                (met, is_request(tcp.payload))
+                (met, request)
             }
-            Transport::Udp(udp) => {
+            Carries::Udp => {
                 if self.known.has(key, second) {
                     return (Met::Known, false);
                 }
-                if let Some(service) = service_at(udp.src_port) {
+                if let Some(service) = service_at(packet.src_port) {
                     return (Met::Answer(service), false);
                 }
                 self.pending.set(key, second);
                 (Met::Datagram, false)
             }
-            Transport::Icmp { .. } if self.known.has(key, second) => (Met::Known, false),
-            Transport::Icmp { .. } => (Met::Icmp, false),
-            Transport::Other(_) => (Met::Other, false),
+            Carries::Icmp(_) if self.known.has(key, second) => (Met::Known, false),
+            Carries::Icmp(_) => (Met::Icmp, false),
+            Carries::Other => (Met::Other, false),
         }
     }
 
@@ -507,23 +507,4 @@ const fn network_word(ip: IpAddr) -> u64 {
         IpAddr::V4(ip) => (ip.to_bits() >> 8) as u64,
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
     }
-}
-
-/// Bytes from the IP header on.
-fn length(packet: &Packet<'_>) -> u32 {
-    let header = if packet.ip.dst.is_ipv6() { 40 } else { 20 };
-    u32::try_from(packet.ip.payload.len())
-        .unwrap_or(u32::MAX)
-        .saturating_add(header)
-}
-
-/// Whether a request line starts here.
-fn is_request(payload: &[u8]) -> bool {
-    let Some(head) = payload.first_chunk::<4>() else {
-        return false;
-    };
-    matches!(
-        head,
-        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"DELE" | b"OPTI" | b"PATC" | b"PRI "
-    )
 }

@@ -1,0 +1,238 @@
+//! Several engines that work as one.
+//!
+//! ```text
+//! packets ─ by own host ─┬► Engine::note ─► Notes ─┐
+//!                        └► Engine::note ─► Notes ─┴► Merger: census, in order ─► events
+//! ```
+//!
+//! Packets of one own host go to one engine ([`Steering`](crate::Steering)), so all that belongs to a host,
+//! a pair or a flow stays whole. The rest is counted here, in the order of the packets, so that the
+//! events are those of one engine.
+//!
+//! Bound: the notes that were put and not merged yet, which the caller limits.
+
+use std::sync::Arc;
+
+use maltrail_core::event::Event;
+use maltrail_core::event::details::MAX_REASONS;
+use maltrail_core::name::HostName;
+use maltrail_core::time::Timestamp;
+use maltrail_core::trail::Whitelist;
+
+use crate::across::{Item, Noted, Notes};
+use crate::census::{Census, Due};
+use crate::counters::Counters;
+use crate::engine::{Desk, EngineConfig, Exhausted, Seen};
+use crate::flow::Flow;
+
+/// Merges the notes of several engines.
+#[derive(Debug)]
+pub struct Merger {
+    config: EngineConfig,
+    whitelist: Arc<Whitelist>,
+    census: Census,
+    counters: Counters,
+    /// The flow of the packet at hand.
+    flow: Option<Flow>,
+    /// Where its events begin in what is handed out.
+    first: usize,
+    exhausted: Exhausted,
+}
+
+impl Merger {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(config: EngineConfig, whitelist: Arc<Whitelist>) -> Self {
+        Self {
+            census: Census::new(&config),
+            config,
+            whitelist,
+            counters: Counters::default(),
+            flow: None,
+            first: 0,
+            exhausted: Exhausted::No,
+        }
+    }
+
+    /// Adopts a new whitelist.
+    pub fn set_whitelist(&mut self, whitelist: Arc<Whitelist>) {
+        self.whitelist = whitelist;
+    }
+
+    /// What was counted here: events and what made room; to be added to what the engines counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        self.census.count(&mut counters);
+        counters
+    }
+
+    /// Reports what these notes say, in their common order. Notes of one engine are in order
+    /// already; among equal numbers the engine that stands first comes first.
+    pub fn merge(&mut self, notes: Vec<Notes>, out: &mut Vec<Event>) {
+        let mut texts = Vec::with_capacity(notes.len());
+        let mut queues = Vec::with_capacity(notes.len());
+        for mut notes in notes {
+            queues.push(std::mem::take(&mut notes.items).into_iter().peekable());
+            texts.push(notes);
+        }
+        loop {
+            let orders = queues.iter_mut().enumerate();
+            let next = orders
+                .filter_map(|(at, queue)| Some((queue.peek()?.order, at)))
+                .min();
+            let Some((order, at)) = next else { break };
+            let (Some(queue), Some(texts)) = (queues.get_mut(at), texts.get(at)) else {
+                break;
+            };
+            // All that one engine says under a number stays together.
+            while let Some(noted) = queue.next_if(|noted| noted.order == order) {
+                self.item(noted, texts, out);
+            }
+        }
+    }
+
+    /// Lets time pass; what came due.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.time(now, out);
+    }
+
+    /// Ends what was going on: nothing more will be seen.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.time(now, out);
+        let due = Due {
+            floods: self.census.ddos.finish(),
+            ..Due::default()
+        };
+        self.due(now, due, out);
+    }
+
+    fn time(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+        let due = self.census.advance(at.secs());
+        if !due.is_empty() {
+            self.due(at, due, out);
+        }
+    }
+
+    #[cold]
+    fn due(&mut self, at: Timestamp, due: Due, out: &mut Vec<Event>) {
+        self.desk().due(at, due, out);
+    }
+
+    fn desk(&mut self) -> Desk<'_> {
+        Desk {
+            config: &self.config,
+            whitelist: &self.whitelist,
+            counters: &mut self.counters,
+        }
+    }
+
+    fn item(&mut self, noted: Noted, texts: &Notes, out: &mut Vec<Event>) {
+        match noted.item {
+            Item::Time(at) => self.time(at, out),
+            Item::Packet(at, brief) => {
+                self.time(at, out);
+                self.census.ddos.packet(brief.src, brief.dst, || brief);
+                (self.flow, self.first) = (Some(brief.flow()), out.len());
+            }
+            Item::Message => self.first = out.len(),
+            Item::Syn => self.with_flow(|scans, flow| scans.syn(flow)),
+            Item::Probe => self.with_flow(|scans, flow| scans.probe(flow)),
+            Item::Datagram => self.with_flow(|scans, flow| scans.datagram(flow)),
+            Item::Request(request) => {
+                let (flow, place) = *request;
+                self.census.scans.place(&flow, place);
+            }
+            Item::Question {
+                at,
+                flow,
+                name,
+                message,
+                ..
+            } => {
+                let Some(name) = text(texts.kept(name)) else {
+                    return;
+                };
+                let mut seen = Seen::message(texts.kept(message));
+                seen.question();
+                let mut desk = Desk {
+                    config: &self.config,
+                    whitelist: &self.whitelist,
+                    counters: &mut self.counters,
+                };
+                let mut report = desk.report(at, &flow, out);
+                (report.seen, report.first) = (seen, self.first);
+                self.exhausted = report.questioned(&mut self.census, name);
+            }
+            Item::Missing {
+                at,
+                flow,
+                name,
+                message,
+                counted,
+                generated,
+                ..
+            } => {
+                let Some(name) = text(texts.kept(name)) else {
+                    return;
+                };
+                let mut seen = Seen::message(texts.kept(message));
+                seen.question();
+                let mut desk = Desk {
+                    config: &self.config,
+                    whitelist: &self.whitelist,
+                    counters: &mut self.counters,
+                };
+                let mut report = desk.report(at, &flow, out);
+                (report.seen, report.first) = (seen, self.first);
+                let means = report.counted(&mut self.census, name, counted);
+                if let Some(event) = generated.filter(|_| means) {
+                    self.add(*event, true, out);
+                }
+            }
+            Item::Long(_, events) => {
+                let (long, instead) = *events;
+                let event = match self.exhausted {
+                    Exhausted::Yes => instead,
+                    Exhausted::No | Exhausted::Unknown => long,
+                };
+                if let Some(event) = event {
+                    self.add(event, true, out);
+                }
+            }
+            Item::Event(event) => self.add(*event, false, out),
+        }
+    }
+
+    fn with_flow(&mut self, note: impl FnOnce(&mut crate::heuristics::scans::Scans, &Flow)) {
+        if let Some(flow) = &self.flow {
+            note(&mut self.census.scans, flow);
+        }
+    }
+
+    /// An event of a worker, which may be a further reason of one reported here; `new` when the
+    /// worker did not count it.
+    fn add(&mut self, event: Event, new: bool, out: &mut Vec<Event>) {
+        let same = |known: &&mut Event| known.kind == event.kind && known.trail == event.trail;
+        let mut of_packet = out.iter_mut().skip(self.first);
+        if let Some(known) = of_packet.find(same) {
+            let room = MAX_REASONS.saturating_sub(known.details.reasons.len());
+            let reasons = event.details.reasons.iter().take(room);
+            known.details.reasons.extend(reasons.map(|reason| {
+                let mut reason = reason.clone();
+                reason.offset = None;
+                reason
+            }));
+            self.counters.merged += 1;
+            return;
+        }
+        if new {
+            self.counters.event(&event);
+        }
+        out.push(event);
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<HostName<'_>> {
+    HostName::new(std::str::from_utf8(bytes).ok()?)
+}
