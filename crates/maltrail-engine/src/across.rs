@@ -7,12 +7,16 @@
 //! Bound: the notes of one batch, which the caller limits by the packets between two
 //! [`Engine::take_notes`](crate::Engine::take_notes): one note a packet, and few more for those that say something.
 
+use std::hash::BuildHasher as _;
+
 use foldhash::fast::RandomState;
 use maltrail_core::event::Event;
 use maltrail_core::name::HostName;
 use maltrail_core::time::Timestamp;
+use maltrail_wire::{Packet, Transport};
 
 use crate::brief::Brief;
+use crate::burst;
 use crate::census::Census;
 use crate::finding::Finding;
 use crate::flow::Flow;
@@ -28,7 +32,7 @@ pub(crate) enum Across {
 }
 
 /// What one worker has to say since it was asked last.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Notes {
     pub(crate) items: Vec<Noted>,
     /// Names and messages of the items.
@@ -64,8 +68,15 @@ pub(crate) enum Item {
     Syn,
     Probe,
     Datagram,
-    /// A message that was put together begins; what follows belongs to it.
+    /// A message of the packet begins; what follows belongs to it.
     Message,
+    /// The message, behind this many events, is nothing if its packet repeats: a SYN, or a datagram with
+    /// this hash.
+    Burst(u32, Option<u64>),
+    /// Something listed was found in the SYN, or in the datagram.
+    Listed {
+        syn: bool,
+    },
     /// A request for a place.
     Request(Box<(Flow, Place)>),
     /// A question, behind this many events of the packet.
@@ -97,22 +108,11 @@ impl Item {
     /// How many events of the packet come before.
     const fn after(&self) -> Option<usize> {
         match self {
-            Self::Question { after, .. } | Self::Missing { after, .. } | Self::Long(after, _) => {
-                Some(*after as usize)
-            }
+            Self::Question { after, .. }
+            | Self::Missing { after, .. }
+            | Self::Burst(after, _)
+            | Self::Long(after, _) => Some(*after as usize),
             _ => None,
-        }
-    }
-}
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            bytes: Vec::new(),
-            first: 0,
-            order: 0,
-            seed: RandomState::default(),
         }
     }
 }
@@ -244,10 +244,54 @@ impl Across {
         }
     }
 
-    /// Says that a message that was put together begins.
+    /// Says that a message begins. The first one of a packet begins with it.
+    #[inline]
     pub(crate) fn message(&mut self) {
-        if let Self::Elsewhere(notes) = self {
+        if let Self::Elsewhere(notes) = self
+            && notes.items.len() > notes.first.saturating_add(1)
+        {
             notes.push(Item::Message);
+        }
+    }
+
+    /// Whether this packet was examined already, as far as is known here; `told` events of it came
+    /// before.
+    #[inline]
+    pub(crate) fn repeats(
+        &mut self,
+        at: Timestamp,
+        flow: &Flow,
+        packet: &Packet<'_>,
+        told: usize,
+    ) -> bool {
+        let payload = match packet.transport {
+            Transport::Tcp(tcp) if tcp.flags.is_syn() => None,
+            Transport::Udp(udp) => Some(udp.payload),
+            _ => return false,
+        };
+        match self {
+            Self::Here(census) => match payload {
+                None => census.bursts.syn_repeats(at.secs(), flow),
+                Some(payload) => census.bursts.datagram_repeats(at.secs(), flow, payload),
+            },
+            Self::Elsewhere(notes) => {
+                let seed = &notes.seed;
+                let hash = payload.map(|payload| {
+                    let head = payload.get(..burst::HEAD).unwrap_or(payload);
+                    seed.hash_one((payload.len(), head))
+                });
+                notes.push(Item::Burst(u32::try_from(told).unwrap_or(u32::MAX), hash));
+                false
+            }
+        }
+    }
+
+    /// Says that something listed was found in the SYN, or in the datagram.
+    pub(crate) fn listed(&mut self, syn: bool) {
+        match self {
+            Self::Here(census) if syn => census.bursts.syn_listed(),
+            Self::Here(census) => census.bursts.datagram_listed(),
+            Self::Elsewhere(notes) => notes.push(Item::Listed { syn }),
         }
     }
 }

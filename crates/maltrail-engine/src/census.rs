@@ -1,16 +1,17 @@
-//! What is counted over all hosts: scans, floods, names asked for too often.
+//! What is counted over all hosts: scans, floods, names asked for too often; and packets that repeat.
 //!
 //! One census serves all workers, since what it counts (an outside host against many of ours, a domain,
 //! a victim) is spread over them. It is asked in the order of the packets, at once when there is
 //! one worker, later when several are merged; the answers are the same.
 //!
-//! Bounds: those of its four parts.
+//! Bounds: those of its parts.
 
 use std::net::IpAddr;
 
 use maltrail_core::name::HostName;
 use maltrail_core::trail::Whitelist;
 
+use crate::burst::Bursts;
 use crate::counters::Counters;
 use crate::engine::EngineConfig;
 use crate::finding::Finding;
@@ -23,6 +24,8 @@ use crate::heuristics::scans::{self, Scans};
 /// The counts.
 #[derive(Debug)]
 pub(crate) struct Census {
+    /// What repeats, which is a matter of what came last anywhere.
+    pub(crate) bursts: Bursts,
     pub(crate) scans: Scans,
     pub(crate) ddos: Ddos,
     exhaustion: Exhaustion,
@@ -49,6 +52,7 @@ impl Census {
     pub(crate) fn new(config: &EngineConfig) -> Self {
         let detect = &config.detect;
         Self {
+            bursts: Bursts::default(),
             scans: Scans::new(Enabled::new(detect), detect.scan_window_secs),
             ddos: Ddos::new(detect, &config.home),
             exhaustion: Exhaustion::new(),

@@ -242,6 +242,13 @@ impl Counters {
         self.heads_bytes = bytes as u64;
     }
 
+    /// Somebody else counts events.
+    pub(crate) const fn forget_events(&mut self) {
+        self.events = 0;
+        self.kinds = [0; KINDS.len()];
+        self.rules = [0; RULES.len()];
+    }
+
     /// An event was not handed out after all.
     pub(crate) fn take_back(&mut self, event: &Event) {
         self.tell(event, |count| *count = count.saturating_sub(1));

@@ -1,6 +1,6 @@
 //! One worker's detection: a frame in, events out.
 //!
-//! State of its own: decoders, heads of streams, bursts, clean names, reported questions, counters.
+//! State of its own: decoders, heads of streams, clean names, reported questions, counters.
 //! What is counted over all hosts is in the [`Census`], its own or one shared by several engines
 //! ([`Across`]). The trail set and the whitelist are shared and immutable; a new pair is adopted between packets and ends every
 //! verdict that was remembered under the old one. Time is what the packets say: a clock that steps
@@ -29,7 +29,6 @@ pub(crate) use self::desk::{Desk, Exhausted};
 pub(crate) use self::report::{Report, Seen};
 use crate::across::{Across, Item, Notes};
 use crate::brief::Brief;
-use crate::burst::Bursts;
 use crate::census::{Census, Due};
 use crate::counters::Counters;
 use crate::decode::Decoders;
@@ -69,7 +68,6 @@ pub struct Engine {
     decoders: Decoders,
     heads: Heads,
     hellos: Hellos,
-    bursts: Bursts,
     clean_names: CleanNames,
     folds: Folds,
     web: Web,
@@ -116,7 +114,6 @@ impl Engine {
             decoders: Decoders::new(),
             heads: Heads::new(workers),
             hellos: Hellos::new(&config.detect, workers),
-            bursts: Bursts::default(),
             folds: Folds::new(),
             web: Web::new(&config),
             answers: Answers::new(&config.detect),
@@ -226,7 +223,9 @@ impl Engine {
     pub fn set_trails(&mut self, trails: Arc<TrailSet>, whitelist: Arc<Whitelist>) {
         (self.trails, self.whitelist) = (trails, whitelist);
         self.clean_names.clear();
-        self.bursts.forget_seen();
+        if let Across::Here(census) = &mut self.across {
+            census.bursts.forget_seen();
+        }
         self.counters.trail_sets += 1;
     }
 
@@ -236,8 +235,10 @@ impl Engine {
         let mut counters = self.counters.clone();
         counters.link_evictions = self.decoders.evictions();
         counters.hellos(self.hellos.seen());
-        if let Across::Here(census) = &self.across {
-            census.count(&mut counters);
+        match &self.across {
+            Across::Here(census) => census.count(&mut counters),
+            // Some of them are repetitions; whoever merges counts events.
+            Across::Elsewhere(_) => counters.forget_events(),
         }
         counters
     }
@@ -270,8 +271,9 @@ impl Engine {
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
         let flow = Flow::of(packet);
         let first = out.len();
+        self.across.message();
         let greets = self.greeted(at, &flow, packet, out);
-        if repeats(&mut self.bursts, at, &flow, packet) {
+        if self.across.repeats(at, &flow, packet, out.len()) {
             self.counters.repeats += 1;
             return;
         }
@@ -306,14 +308,14 @@ impl Engine {
             Observation::Syn => {
                 self.across.syn(&flow);
                 if let Some(finding) = ip::syn(&self.trails, &flow) {
-                    self.bursts.syn_listed();
+                    self.across.listed(true);
                     report.finding(finding);
                 }
             }
             Observation::Datagram => {
                 self.across.datagram(&flow);
                 if let Some(finding) = ip::datagram(&self.trails, &flow) {
-                    self.bursts.datagram_listed();
+                    self.across.listed(false);
                     report.finding(finding);
                 }
             }
@@ -441,16 +443,6 @@ impl Engine {
             report.finding(finding);
         }
         greets
-    }
-}
-
-/// Whether this packet was examined already.
-#[inline]
-fn repeats(bursts: &mut Bursts, at: Timestamp, flow: &Flow, packet: &Packet<'_>) -> bool {
-    match packet.transport {
-        Transport::Tcp(tcp) => tcp.flags.is_syn() && bursts.syn_repeats(at.secs(), flow),
-        Transport::Udp(udp) => bursts.datagram_repeats(at.secs(), flow, udp.payload),
-        Transport::Icmp { .. } | Transport::Other(_) => false,
     }
 }
 

@@ -44,4 +44,4 @@ pub use engine::{Engine, EngineConfig};
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
 pub use merger::Merger;
 pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};
-pub use steering::Steering;
+pub use steering::{Dispatcher, Route, Steering};

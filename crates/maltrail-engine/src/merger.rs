@@ -32,8 +32,11 @@ pub struct Merger {
     whitelist: Arc<Whitelist>,
     census: Census,
     counters: Counters,
-    /// The flow of the packet at hand.
+    /// The packet at hand.
+    at: Timestamp,
     flow: Option<Flow>,
+    /// Whether what is left of its message is nothing.
+    repeats: bool,
     /// Where its events begin in what is handed out.
     first: usize,
     exhausted: Exhausted,
@@ -48,15 +51,18 @@ impl Merger {
             config,
             whitelist,
             counters: Counters::default(),
+            at: Timestamp::default(),
             flow: None,
+            repeats: false,
             first: 0,
             exhausted: Exhausted::No,
         }
     }
 
-    /// Adopts a new whitelist.
-    pub fn set_whitelist(&mut self, whitelist: Arc<Whitelist>) {
+    /// Adopts the whitelist of a new trail set, and forgets what was judged by the old one.
+    pub fn set_trails(&mut self, whitelist: Arc<Whitelist>) {
         self.whitelist = whitelist;
+        self.census.bursts.forget_seen();
     }
 
     /// What was counted here: events and what made room; to be added to what the engines counted.
@@ -129,13 +135,28 @@ impl Merger {
 
     fn item(&mut self, noted: Noted, texts: &Notes, out: &mut Vec<Event>) {
         match noted.item {
-            Item::Time(at) => self.time(at, out),
+            Item::Time(at) => {
+                self.time(at, out);
+                (self.repeats, self.first) = (false, out.len());
+            }
             Item::Packet(at, brief) => {
                 self.time(at, out);
                 self.census.ddos.packet(brief.src, brief.dst, || brief);
-                (self.flow, self.first) = (Some(brief.flow()), out.len());
+                (self.at, self.flow) = (at, Some(brief.flow()));
+                (self.repeats, self.first) = (false, out.len());
             }
-            Item::Message => self.first = out.len(),
+            Item::Message => (self.repeats, self.first) = (false, out.len()),
+            _ if self.repeats => {}
+            Item::Burst(_, hash) => {
+                let (second, bursts) = (self.at.secs(), &mut self.census.bursts);
+                self.repeats = self.flow.is_some_and(|flow| match hash {
+                    None => bursts.syn_repeats(second, &flow),
+                    Some(hash) => bursts.datagram_repeats(second, &flow, &hash.to_ne_bytes()),
+                });
+                self.counters.repeats += u64::from(self.repeats);
+            }
+            Item::Listed { syn: true } => self.census.bursts.syn_listed(),
+            Item::Listed { syn: false } => self.census.bursts.datagram_listed(),
             Item::Syn => self.with_flow(|scans, flow| scans.syn(flow)),
             Item::Probe => self.with_flow(|scans, flow| scans.probe(flow)),
             Item::Datagram => self.with_flow(|scans, flow| scans.datagram(flow)),
@@ -187,7 +208,7 @@ impl Merger {
                 (report.seen, report.first) = (seen, self.first);
                 let means = report.counted(&mut self.census, name, counted);
                 if let Some(event) = generated.filter(|_| means) {
-                    self.add(*event, true, out);
+                    self.add(*event, out);
                 }
             }
             Item::Long(_, events) => {
@@ -197,10 +218,10 @@ impl Merger {
                     Exhausted::No | Exhausted::Unknown => long,
                 };
                 if let Some(event) = event {
-                    self.add(event, true, out);
+                    self.add(event, out);
                 }
             }
-            Item::Event(event) => self.add(*event, false, out),
+            Item::Event(event) => self.add(*event, out),
         }
     }
 
@@ -210,9 +231,8 @@ impl Merger {
         }
     }
 
-    /// An event of a worker, which may be a further reason of one reported here; `new` when the
-    /// worker did not count it.
-    fn add(&mut self, event: Event, new: bool, out: &mut Vec<Event>) {
+    /// An event of an engine, which may be a further reason of one reported here.
+    fn add(&mut self, event: Event, out: &mut Vec<Event>) {
         let same = |known: &&mut Event| known.kind == event.kind && known.trail == event.trail;
         let mut of_packet = out.iter_mut().skip(self.first);
         if let Some(known) = of_packet.find(same) {
@@ -226,9 +246,7 @@ impl Merger {
             self.counters.merged += 1;
             return;
         }
-        if new {
-            self.counters.event(&event);
-        }
+        self.counters.event(&event);
         out.push(event);
     }
 }

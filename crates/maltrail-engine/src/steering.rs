@@ -8,6 +8,10 @@
 use std::net::IpAddr;
 
 use maltrail_core::addr::NetworkSet;
+use maltrail_core::time::Timestamp;
+use maltrail_wire::{Drop, LinkType};
+
+use crate::decode::Decoders;
 
 /// The choice among engines.
 #[derive(Clone, Debug)]
@@ -48,6 +52,48 @@ impl Steering {
             (false, true) => dst,
             _ => src.min(dst),
         }
+    }
+}
+
+/// Hands frames out to several engines, in the order in which they came.
+#[derive(Debug)]
+pub struct Dispatcher {
+    steering: Steering,
+    decoders: Decoders,
+    second: Option<i64>,
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The engine of the frame, counted from 0.
+    pub worker: usize,
+    /// Whether another second begins with it, which the other engines are to be told before.
+    pub turn: bool,
+}
+
+impl Dispatcher {
+    /// Nothing handed out yet.
+    #[must_use]
+    pub fn new(steering: Steering) -> Self {
+        Self {
+            steering,
+            decoders: Decoders::new(),
+            second: None,
+        }
+    }
+
+    /// Where `frame` goes. One without addresses goes to the first engine.
+    pub fn route(&mut self, link: LinkType, at: Timestamp, frame: &[u8]) -> Route {
+        let (worker, counts) = match self.decoders.decode(link, frame) {
+            Ok(packet) => (self.steering.worker(packet.ip.src, packet.ip.dst), true),
+            Err(reason) => (0, !matches!(reason, Drop::Link(_))),
+        };
+        let turn = counts && self.second != Some(at.secs());
+        if turn {
+            self.second = Some(at.secs());
+        }
+        Route { worker, turn }
     }
 }
 

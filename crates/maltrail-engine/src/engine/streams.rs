@@ -163,7 +163,6 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn decoded_aside(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
-        self.across.message();
         self.decoded(at, packet, out);
     }
 

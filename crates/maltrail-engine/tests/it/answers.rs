@@ -168,7 +168,7 @@ fn aliases_lead_to_listed_names() {
         (at(0), answer("shop.org", AAAA, &chain[..2])),
     ];
     check(EVIL, &both, &["DNS (cdn).evil.com"]);
-    let found = feed(&mut Setup::new(EVIL).engine(), &both);
+    let found = Setup::new(EVIL).feed(&both);
     assert_eq!(
         found,
         [

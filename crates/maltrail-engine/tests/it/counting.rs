@@ -19,7 +19,7 @@ fn row(id: &str, options: &str, packets: &Packets, wanted: &[&str]) {
 
 #[track_caller]
 fn row_with(id: &str, setup: &Setup, packets: &Packets, wanted: &[&str]) {
-    let found = feed(&mut setup.engine(), packets);
+    let found = setup.feed(packets);
     let start = "\"2023-11-14 22:13:";
     let wanted: Vec<String> = wanted.iter().map(|line| [start, line].concat()).collect();
     assert_eq!(found, wanted, "{id}");
@@ -138,7 +138,7 @@ fn trails_of_an_exhausted_domain_are_found_and_its_long_names_are_not_reported_o
         .chain((0..5).map(long))
         .chain(["x.evil.victim-zone.com".to_owned()]);
     let setup = Setup::new("evil.victim-zone.com,x,r\n");
-    let found = feed(&mut setup.engine(), &questions(names));
+    let found = setup.feed(&questions(names));
     let trails: Vec<&str> = found
         .iter()
         .filter_map(|line| line.split(' ').nth(8 + 1))
@@ -222,6 +222,6 @@ fn listed_and_exhausted_names_that_do_not_exist_are_not_counted_again() {
     );
     let mut packets = questions(below("zone-y.com", 1001));
     packets.extend(missing("192.0.2.10", same("a.zone-y.com")));
-    let found = feed(&mut Setup::new("").engine(), &packets);
+    let found = Setup::new("").feed(&packets);
     assert_eq!(found.len(), 1, "{found:?}");
 }

@@ -30,7 +30,7 @@ fn bytes(text: &str) -> Vec<u8> {
 
 fn found(setup: &Setup, src: &str, dst: &str, payload: &[u8]) -> Vec<String> {
     let frame = segment(src, dst, DATA, payload);
-    feed(&mut setup.engine(), &[(at(0), frame)])
+    setup.feed(&[(at(0), frame)])
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn each_heuristic_can_be_left_out() {
     ] {
         let count = |options: &str| {
             let setup = Setup::new("").with("CHECK_MISSING_HOST true").with(options);
-            feed(&mut setup.engine(), &[(at(0), frame.clone())]).len()
+            setup.feed(&[(at(0), frame.clone())]).len()
         };
         assert_eq!(count("-"), 1, "{name}");
         assert_eq!(count(&format!("DISABLED_HEURISTICS {name}")), 0, "{name}");

@@ -16,3 +16,4 @@ mod rules;
 mod scans;
 mod traffic;
 mod vectors;
+mod workers;

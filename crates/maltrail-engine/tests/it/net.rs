@@ -11,7 +11,7 @@ use maltrail_core::config::DetectConfig;
 use maltrail_core::event::Event;
 use maltrail_core::time::{Timestamp, Zone};
 use maltrail_core::trail::{TrailSet, Whitelist};
-use maltrail_engine::{Engine, EngineConfig, UserAgents};
+use maltrail_engine::{Dispatcher, Engine, EngineConfig, Merger, Steering, UserAgents};
 use maltrail_wire::LinkType;
 
 /// Link type of all frames made here.
@@ -246,14 +246,121 @@ impl Setup {
         Arc::new(set.expect("trails"))
     }
 
-    pub(crate) fn engine(&self) -> Engine {
-        let config = EngineConfig {
+    fn config(&self) -> EngineConfig {
+        EngineConfig {
             sensor: "sensor1".to_owned(),
             detect: self.detect.clone(),
             home: NetworkSet::private(),
             user_agents: Arc::clone(&USER_AGENTS),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        Engine::new(self.config(), self.trail_set(), self.whitelist())
+    }
+
+    /// So many engines that work as one.
+    pub(crate) fn team(&self, workers: usize) -> Team {
+        let (trails, whitelist) = (self.trail_set(), self.whitelist());
+        let scout = |_| {
+            let (trails, whitelist) = (Arc::clone(&trails), Arc::clone(&whitelist));
+            Engine::scout(self.config(), trails, whitelist, workers)
         };
-        Engine::new(config, self.trail_set(), self.whitelist())
+        Team {
+            scouts: (0..workers).map(scout).collect(),
+            merger: Merger::new(self.config(), Arc::clone(&whitelist)),
+            dispatcher: Dispatcher::new(Steering::new(NetworkSet::private(), workers)),
+            order: 0,
+            round: 0,
+        }
+    }
+
+    /// The lines of the events of these packets, which are the same for any number of workers.
+    #[track_caller]
+    pub(crate) fn feed(&self, packets: &[(Timestamp, Vec<u8>)]) -> Vec<String> {
+        lines(&self.events(packets))
+    }
+
+    #[track_caller]
+    pub(crate) fn events(&self, packets: &[(Timestamp, Vec<u8>)]) -> Vec<Event> {
+        let last = packets.last().map_or_else(|| at(0), |(last, _)| *last);
+        let mut events = Vec::new();
+        let mut engine = self.engine();
+        for (at, frame) in packets {
+            engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
+        }
+        engine.finish(last, &mut events);
+        for workers in [2, 3] {
+            let mut team = self.team(workers);
+            let mut found = Vec::new();
+            for (at, frame) in packets {
+                team.packet(LinkType::ETHERNET, *at, frame, &mut found);
+            }
+            team.finish(last, &mut found);
+            assert_eq!(lines(&found), lines(&events), "{workers} workers");
+            assert_eq!(found, events, "{workers} workers");
+        }
+        events
+    }
+}
+
+/// Several engines that work as one.
+pub(crate) struct Team {
+    scouts: Vec<Engine>,
+    merger: Merger,
+    dispatcher: Dispatcher,
+    order: u64,
+    round: usize,
+}
+
+impl Team {
+    /// Most packets between two merges; a prime, so that rounds end anywhere.
+    const ROUND: usize = 97;
+
+    pub(crate) fn packet(
+        &mut self,
+        link: LinkType,
+        at: Timestamp,
+        frame: &[u8],
+        out: &mut Vec<Event>,
+    ) {
+        self.order += 1;
+        let route = self.dispatcher.route(link, at, frame);
+        if route.turn {
+            self.time(at);
+        }
+        self.scouts[route.worker].note(self.order, link, at, frame);
+        self.round += 1;
+        if self.round == Self::ROUND {
+            self.merge(out);
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.order += 1;
+        self.time(now);
+        self.merge(out);
+    }
+
+    pub(crate) fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
+        self.order += 1;
+        for scout in &mut self.scouts {
+            scout.note_end(self.order, now);
+        }
+        self.merge(out);
+        self.merger.finish(now, out);
+    }
+
+    fn time(&mut self, now: Timestamp) {
+        for scout in &mut self.scouts {
+            scout.note_time(self.order, now);
+        }
+    }
+
+    fn merge(&mut self, out: &mut Vec<Event>) {
+        self.round = 0;
+        let notes = self.scouts.iter_mut().map(Engine::take_notes).collect();
+        self.merger.merge(notes, out);
     }
 }
 
@@ -283,13 +390,7 @@ pub(crate) fn check(trails: &str, packets: &[(Timestamp, Vec<u8>)], wanted: &[&s
 
 #[track_caller]
 pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wanted: &[&str]) {
-    let mut events = Vec::new();
-    let mut engine = setup.engine();
-    for (at, frame) in packets {
-        engine.packet(LinkType::ETHERNET, *at, frame, &mut events);
-    }
-    let last = packets.last().map_or_else(|| at(0), |(last, _)| *last);
-    engine.finish(last, &mut events);
+    let events = setup.events(packets);
     let brief = |event: &Event| format!("{} {}", event.kind, event.trail);
     let found: Vec<String> = events.iter().map(brief).collect();
     assert_eq!(
@@ -300,5 +401,4 @@ pub(crate) fn check_setup(setup: &Setup, packets: &[(Timestamp, Vec<u8>)], wante
         packets,
         lines(&events)
     );
-    assert_eq!(engine.counters().events, wanted.len() as u64);
 }

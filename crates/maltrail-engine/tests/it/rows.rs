@@ -34,10 +34,10 @@ fn bursts_of_questions_are_told_apart_by_name() {
     let line = "192.0.2.10 5000 198.51.100.53 53 UDP DNS evil-domain.com x r";
     let evil = Setup::new("evil-domain.com,x,r");
     let two = packets(["good-domain.com", "evil-domain.com"]);
-    let found = feed(&mut evil.engine(), &two);
+    let found = evil.feed(&two);
     assert_eq!(found, [event(1, line)], "dns_burst_two_names");
     let twice = packets(["evil-domain.com"; 2]);
-    let found = feed(&mut evil.engine(), &twice);
+    let found = evil.feed(&twice);
     assert_eq!(found, [event(0, line)], "dns_burst_retransmit");
 }
 
@@ -62,11 +62,7 @@ fn syns_to_two_listed_hosts_push_each_other_out() {
         })
         .collect();
     let setup = Setup::new("203.0.113.7,x,r\n203.0.113.8,y,r");
-    assert_eq!(
-        feed(&mut setup.engine(), &packets),
-        wanted,
-        "syn_interleaved"
-    );
+    assert_eq!(setup.feed(&packets), wanted, "syn_interleaved");
 }
 
 /// The packets of a row of `event_line.tsv`.
@@ -176,7 +172,7 @@ fn a_flood_of_names_hides_no_listed_one() {
 fn a_client_that_looks_for_services_hides_no_flood_of_another() {
     let mut packets: Packets = vec![(micros(0), ask("192.0.2.66:5000", "wpad.zone-q.com"))];
     packets.extend(flood(1100));
-    let found = feed(&mut Setup::new("").engine(), &packets);
+    let found = Setup::new("").feed(&packets);
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
@@ -188,7 +184,7 @@ fn a_client_that_looks_for_services_hides_no_flood_of_many() {
         let client = format!("100.64.{}.{}:5000", n / 250, n % 250);
         (micros(n), ask(&client, &format!("s{n}.zone-q.com")))
     }));
-    let found = feed(&mut Setup::new("").engine(), &packets);
+    let found = Setup::new("").feed(&packets);
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
@@ -200,6 +196,6 @@ fn a_packet_of_the_second_before_restarts_no_count() {
         let second = if n % 100 == 50 { -1 } else { 0 };
         *time = Timestamp::from_parts(SECOND + second, n as u32);
     }
-    let found = feed(&mut Setup::new("").engine(), &packets);
+    let found = Setup::new("").feed(&packets);
     assert_eq!(found.len(), 1, "{found:#?}");
 }

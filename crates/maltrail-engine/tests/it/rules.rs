@@ -189,7 +189,7 @@ fn whitelist_rows() {
         let reported = |whitelist: &str| {
             let mut setup = Setup::new(&format!("{trails}\n"));
             setup.whitelist = whitelist.to_owned();
-            feed(&mut setup.engine(), &[(at(0), frame.clone())]).len()
+            setup.feed(&[(at(0), frame.clone())]).len()
         };
         assert_eq!(reported(""), 1, "{id}");
         assert_eq!(reported(entry).to_string(), wanted, "{id}");

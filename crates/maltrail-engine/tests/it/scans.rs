@@ -70,13 +70,13 @@ fn row(id: &str, options: &str, packets: &Packets, wanted: &[&str]) {
 
 #[track_caller]
 fn row_with(id: &str, setup: Setup, packets: &Packets, wanted: &[&str]) {
-    let found = feed(&mut setup.engine(), packets);
+    let found = setup.feed(packets);
     let wanted: Vec<String> = wanted
         .iter()
         .map(|line| format!("\"2023-11-14 22:{line}"))
         .collect();
     assert_eq!(found, wanted, "{id}");
-    assert_eq!(feed(&mut setup.engine(), packets), found, "{id} again");
+    assert_eq!(setup.feed(packets), found, "{id} again");
 }
 
 const FOUND: &str = "13:31.000000\" sensor1 192.0.2.10 40000 203.0.113.7 1000 TCP IP 192.0.2.10 \
@@ -400,7 +400,7 @@ fn a_stranger_that_tries_many_hosts_is_no_infection_of_ours() {
 #[test]
 fn trails_and_scans_are_reported_side_by_side() {
     let setup = Setup::new("203.0.113.7,badnet,r\n");
-    let found = feed(&mut setup.engine(), &then_later(SYN.packets()));
+    let found = setup.feed(&then_later(SYN.packets()));
     assert_eq!(found.len(), 12, "{found:#?}");
     assert!(found[11].ends_with("\"potential port scanning\" (heuristic)"));
 }

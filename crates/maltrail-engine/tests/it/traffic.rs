@@ -9,7 +9,7 @@ use maltrail_core::time::Timestamp;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
 
-use crate::net::{SECOND, Setup, lines};
+use crate::net::{SECOND, Setup, Team, lines};
 
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const SYN_ACK: u8 = 0x12;
@@ -44,6 +44,9 @@ pub(crate) fn stranger6(n: u64) -> IpAddr {
 pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) events: Vec<Event>,
+    /// Two engines that see the same and must find the same.
+    team: Team,
+    team_events: Vec<Event>,
     pub(crate) packets: u64,
     /// Seconds since the start.
     pub(crate) second: i64,
@@ -56,6 +59,8 @@ impl Scene {
         Self {
             engine: setup.engine(),
             events: Vec::new(),
+            team: setup.team(2),
+            team_events: Vec::new(),
             packets: 0,
             second: 0,
             now: Timestamp::from_parts(SECOND, 0),
@@ -80,13 +85,17 @@ impl Scene {
         for _ in 0..seconds {
             let at = Timestamp::from_parts(SECOND + self.second, 0);
             self.engine.tick(at, &mut self.events);
+            self.team.tick(at, &mut self.team_events);
             self.second += 1;
         }
     }
 
-    /// Ends the capture; type, source, destination, trail and info of all events.
+    /// Ends the capture, which two engines do alike; type, source, destination, trail and info of all events.
+    #[track_caller]
     pub(crate) fn finish(&mut self) -> Vec<String> {
         self.engine.finish(self.now, &mut self.events);
+        self.team.finish(self.now, &mut self.team_events);
+        assert_eq!(lines(&self.team_events), lines(&self.events), "two engines");
         self.briefs()
     }
 
@@ -200,5 +209,7 @@ impl Scene {
         self.packets += 1;
         self.engine
             .packet(LinkType::ETHERNET, self.now, &self.frame, &mut self.events);
+        let (team, events) = (&mut self.team, &mut self.team_events);
+        team.packet(LinkType::ETHERNET, self.now, &self.frame, events);
     }
 }

@@ -71,8 +71,7 @@ fn dns_queries() {
             flags,
         );
         let frame = udp(net::C, net::R, &payload);
-        let mut engine = setup(trails, config).engine();
-        let found = net::feed(&mut engine, &[(at(0), frame)]);
+        let found = setup(trails, config).feed(&[(at(0), frame)]);
         assert_eq!(found, expected(wanted), "{id} ({basis})");
     }
 }
@@ -142,8 +141,7 @@ fn addresses() {
         let packets: Vec<_> = (0..packet.repeat)
             .map(|n| (at(n * packet.every), frame.clone()))
             .collect();
-        let mut engine = setup(trails, config).engine();
-        let found = net::feed(&mut engine, &packets);
+        let found = setup(trails, config).feed(&packets);
         assert_eq!(found, expected(wanted), "{id} ({basis})");
     }
 }
