@@ -37,3 +37,4 @@ pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
 pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};
+pub use policy::{Policy, PolicyConfig, PolicyCounters};
