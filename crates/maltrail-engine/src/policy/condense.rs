@@ -4,7 +4,7 @@
 //! takes the groups every few seconds and at the end. A group in which a column has no room for a
 //! new value is handed out at once and begins anew, so that no value is lost.
 //!
-//! Bounds: the groups and values of [`Limits`], and half of its bytes, so that what is condensed never
+//! Bounds: the groups and values of [`Limits`], and three quarters of its bytes, so that what is condensed never
 //! takes the throttle's room. Beyond the groups or bytes an event is refused: it goes on alone, and is
 //! counted by the owner.
 
@@ -72,7 +72,7 @@ impl Condenser {
             return Outcome::Passed(event);
         }
         let hash = self.seed.hash(event.src_ip.as_str(), &event.trail);
-        let is_full = self.bytes >= self.limits.bytes / 2;
+        let is_full = self.bytes >= self.limits.bytes / 4 * 3;
         let groups = &mut self.groups;
         let same = |&at: &u32| {
             let group = groups.get(at as usize);
@@ -217,7 +217,7 @@ mod tests {
             joined += 1;
         }
         assert!((5..40).contains(&joined), "{joined}");
-        assert!((10_000..12_000).contains(&condenser.bytes()));
+        assert!((15_000..17_000).contains(&condenser.bytes()));
         // What takes no room is counted, what would take some ends the group.
         let outcome = condenser.event(scan("192.0.2.0", 1));
         assert!(matches!(outcome, Outcome::Joined(None)), "{outcome:?}");

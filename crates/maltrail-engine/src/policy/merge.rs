@@ -70,16 +70,18 @@ impl Merge {
     /// Adds an event; how many of its values found no room among `limit`.
     pub(super) fn add(&mut self, event: &Event, limit: usize) -> u64 {
         self.count = self.count.saturating_add(event.details.count());
+        if !self.is_widened_by(event) {
+            return 0;
+        }
         let columns = self.columns.get_or_insert_with(|| {
-            let columns = Box::new(texts(&self.first).map(Column::of));
-            self.bytes += size_of_val(&*columns) + ALLOCATION;
-            self.bytes += columns.iter().map(Column::bytes).sum::<usize>();
-            columns
+            self.bytes += size_of::<[Column; COLUMNS]>() + ALLOCATION;
+            Box::default()
         });
         let mut left_out = 0;
-        for (column, text) in columns.iter_mut().zip(texts(event)) {
+        let firsts = texts(&self.first);
+        for ((column, first), text) in columns.iter_mut().zip(firsts).zip(texts(event)) {
             let before = column.bytes();
-            left_out += column.add(text, limit);
+            left_out += column.add(first, text, limit);
             self.bytes += column.bytes() - before;
         }
         left_out
@@ -87,25 +89,29 @@ impl Merge {
 
     /// Whether a column with `limit` values would have to leave out one of the event's.
     pub(super) fn is_full_for(&self, event: &Event, limit: usize) -> bool {
-        let Some(columns) = &self.columns else {
-            return false;
-        };
-        let mut pairs = columns.iter().zip(texts(event));
-        pairs.any(|(column, text)| {
-            let members = text.split(',').count();
-            column.values.len().saturating_add(members) > limit && !column.has_all(text)
+        self.columns(event).any(|(column, first, text)| {
+            !column.has_all(first, text) && column.len(first) + text.split(',').count() > limit
         })
     }
 
     /// Whether the event has a value that is not among those held.
     pub(super) fn is_widened_by(&self, event: &Event) -> bool {
-        match &self.columns {
-            Some(columns) => {
-                let mut pairs = columns.iter().zip(texts(event));
-                pairs.any(|(column, text)| !column.has_all(text))
-            }
-            None => texts(&self.first) != texts(event),
-        }
+        let mut columns = self.columns(event);
+        columns.any(|(column, first, text)| !column.has_all(first, text))
+    }
+
+    /// Columns with the text of the first event and the one of this.
+    fn columns<'a>(
+        &'a self,
+        event: &'a Event,
+    ) -> impl Iterator<Item = (&'a Column, &'a str, &'a str)> {
+        static NONE: [Column; COLUMNS] = [const { Column::new() }; COLUMNS];
+        let columns = self.columns.as_deref().unwrap_or(&NONE);
+        let texts = texts(&self.first).into_iter().zip(texts(event));
+        columns
+            .iter()
+            .zip(texts)
+            .map(|(column, (first, text))| (column, first, text))
     }
 
     /// The one event.
@@ -168,7 +174,8 @@ fn heap_bytes(event: &Event) -> usize {
         + of(details.evidence.as_bytes().len())
 }
 
-/// Distinct values, sorted by their derived order.
+/// Distinct values, sorted by their derived order. None while they are those of the first event, whose
+/// text the owner has.
 #[derive(Debug, Default)]
 struct Column {
     values: Vec<Value>,
@@ -177,13 +184,25 @@ struct Column {
 }
 
 impl Column {
-    fn of(text: &str) -> Self {
-        let mut column = Self::default();
-        column.add(text, MAX_VALUES);
-        column
+    const fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            texts: 0,
+        }
     }
 
-    fn add(&mut self, text: &str, limit: usize) -> u64 {
+    fn add(&mut self, first: &str, text: &str, limit: usize) -> u64 {
+        if self.values.is_empty() {
+            if first == text {
+                return 0;
+            }
+            // Those of the first event are in its line already.
+            self.insert(first, usize::MAX);
+        }
+        self.insert(text, limit)
+    }
+
+    fn insert(&mut self, text: &str, limit: usize) -> u64 {
         let mut left_out = 0;
         for value in text.split(',').map(Value::of) {
             match self.values.binary_search(&value) {
@@ -200,7 +219,17 @@ impl Column {
         left_out
     }
 
-    fn has_all(&self, text: &str) -> bool {
+    fn len(&self, first: &str) -> usize {
+        match self.values.len() {
+            0 => first.split(',').count(),
+            some => some,
+        }
+    }
+
+    fn has_all(&self, first: &str, text: &str) -> bool {
+        if first == text {
+            return true;
+        }
         let mut values = text.split(',').map(Value::of);
         values.all(|value| self.values.binary_search(&value).is_ok())
     }
@@ -282,7 +311,7 @@ mod tests {
     fn column<const N: usize>(values: [&str; N]) -> Option<String> {
         let mut column = Column::default();
         for value in values {
-            assert_eq!(column.add(value, MAX_VALUES), 0);
+            assert_eq!(column.add(values[0], value, MAX_VALUES), 0);
         }
         column.into_text()
     }
