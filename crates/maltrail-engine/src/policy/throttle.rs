@@ -55,16 +55,12 @@ struct Entry {
     last: i64,
     /// Events of the window that were written.
     written: u32,
-    held: Option<Merge>,
+    held: Option<Box<Merge>>,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.key.heap_bytes()
-            + PLACE
-            // Of a merge, its own size is part of the entry's.
-            + self.held.as_ref().map_or(0, Merge::bytes)
+        size_of::<Self>() + self.key.heap_bytes() + PLACE + held_bytes(self.held.as_deref())
     }
 }
 
@@ -119,7 +115,7 @@ impl Throttle {
             entry.start = second;
             entry.written = 1;
             if let Some(held) = entry.held.take() {
-                self.bytes = self.bytes.saturating_sub(held.bytes());
+                self.bytes = self.bytes.saturating_sub(held_bytes(Some(&held)));
                 summarize(held, out, counters);
             }
             out.push(event);
@@ -128,14 +124,14 @@ impl Throttle {
             out.push(event);
         } else {
             counters.throttled += event.details.count();
-            let before = entry.held.as_ref().map_or(0, Merge::bytes);
-            let after = match &mut entry.held {
+            let before = held_bytes(entry.held.as_deref());
+            match &mut entry.held {
                 Some(held) => {
                     counters.left_out += held.add(&event, self.limits.values);
-                    held.bytes()
                 }
-                None => entry.held.insert(Merge::new(event)).bytes(),
-            };
+                None => entry.held = Some(Box::new(Merge::new(event))),
+            }
+            let after = held_bytes(entry.held.as_deref());
             self.bytes = (self.bytes + after).saturating_sub(before);
         }
     }
@@ -164,7 +160,7 @@ impl Throttle {
 
     /// Summarizes everything; no key is left.
     pub(super) fn finish(&mut self, out: &mut Vec<Event>, counters: &mut PolicyCounters) {
-        let mut held: Vec<Merge> = Vec::new();
+        let mut held = Vec::new();
         for (_, at) in std::mem::take(&mut self.order) {
             let entry = self.slots.get_mut(at as usize).and_then(Option::take);
             held.extend(entry.and_then(|entry| entry.held));
@@ -173,7 +169,7 @@ impl Throttle {
         self.free.clear();
         self.table.clear();
         self.bytes = 0;
-        held.sort_by_key(Merge::time);
+        held.sort_by_key(|held: &Box<Merge>| held.time());
         for held in held {
             summarize(held, out, counters);
         }
@@ -235,7 +231,7 @@ impl Throttle {
         self.order.insert((now, at));
         (entry.start, entry.written) = (now, 0);
         if let Some(held) = entry.held.take() {
-            self.bytes = self.bytes.saturating_sub(held.bytes());
+            self.bytes = self.bytes.saturating_sub(held_bytes(Some(&held)));
             summarize(held, out, counters);
         }
     }
@@ -268,7 +264,198 @@ impl Throttle {
     }
 }
 
-fn summarize(held: Merge, out: &mut Vec<Event>, counters: &mut PolicyCounters) {
+/// Bytes of a merge with its allocation.
+fn held_bytes(held: Option<&Merge>) -> usize {
+    held.map_or(0, |held| held.bytes() + ALLOCATION)
+}
+
+fn summarize(held: Box<Merge>, out: &mut Vec<Event>, counters: &mut PolicyCounters) {
     counters.summarized += 1;
     out.push(held.into_event());
+}
+
+#[cfg(test)]
+mod tests {
+    use maltrail_core::config::ThrottleMode;
+
+    use super::super::tests::{at, event};
+    use super::*;
+
+    fn throttle(max_keys: usize, limits: Limits) -> Throttle {
+        let config = PolicyConfig {
+            throttle: ThrottleMode::Summarize,
+            window_secs: 60,
+            burst: 3,
+            max_keys,
+            workers: 1,
+        };
+        Throttle::new(&config, limits)
+    }
+
+    /// A throttle with what came out of it.
+    struct Run {
+        throttle: Throttle,
+        out: Vec<Event>,
+        counters: PolicyCounters,
+    }
+
+    impl Run {
+        fn new(max_keys: usize) -> Self {
+            Self {
+                throttle: throttle(max_keys, Limits::DEFAULT),
+                out: Vec::new(),
+                counters: PolicyCounters::default(),
+            }
+        }
+
+        fn events(&mut self, second: i64, count: u16, source: &str) {
+            for port in 0..count {
+                let found = at(second, event(source, 100 + port, 2, "t"));
+                self.throttle
+                    .event(found, 0, &mut self.out, &mut self.counters);
+            }
+        }
+
+        fn housekeep(&mut self, second: i64) {
+            let now = 1_700_000_000 + second;
+            self.throttle
+                .housekeep(now, &mut self.out, &mut self.counters);
+        }
+
+        /// Source, second and count of the lines since the last call.
+        fn lines(&mut self) -> Vec<(String, i64, u64)> {
+            let line = |event: Event| {
+                let second = event.time.secs() - 1_700_000_000;
+                (event.src_ip.to_string(), second, event.details.count)
+            };
+            self.out.drain(..).map(line).collect()
+        }
+
+        fn counts(&mut self) -> Vec<u64> {
+            self.lines()
+                .into_iter()
+                .map(|(_, _, count)| count)
+                .collect()
+        }
+    }
+
+    #[test]
+    fn the_clock_ends_windows_and_idle_keys_are_forgotten() {
+        let mut run = Run::new(10);
+        run.events(0, 5, "192.0.2.1");
+        run.housekeep(59);
+        assert_eq!(run.counts(), [1, 1, 1]);
+        run.events(59, 1, "192.0.2.1");
+        // Busy: a new window without an event begins, so that three more are written.
+        run.housekeep(60);
+        assert_eq!(run.lines(), [("192.0.2.1".to_owned(), 0, 3)]);
+        run.events(61, 4, "192.0.2.1");
+        assert_eq!(run.counts(), [1, 1, 1]);
+        // Idle for a window.
+        run.housekeep(120);
+        assert_eq!((run.counts(), run.throttle.order.len()), (vec![1], 1));
+        run.housekeep(180);
+        assert_eq!((run.counts(), run.throttle.order.len()), (vec![], 0));
+        assert_eq!(run.throttle.bytes(), 0);
+        assert!(run.throttle.table.is_empty());
+    }
+
+    #[test]
+    fn an_event_ends_a_window_that_is_over_or_lies_ahead() {
+        let mut run = Run::new(10);
+        run.events(0, 4, "192.0.2.1");
+        run.events(59, 1, "192.0.2.1");
+        assert_eq!(run.counts(), [1, 1, 1]);
+        run.events(60, 1, "192.0.2.1");
+        assert_eq!(run.counts(), [2, 1]);
+        run.events(60, 3, "192.0.2.1");
+        assert_eq!(run.counts(), [1, 1]);
+        run.events(59, 3, "192.0.2.1");
+        assert_eq!(run.counts(), [1, 1, 1, 1]);
+        // A window that lies far ahead ends none of the others late.
+        run.events(1_000_000, 4, "192.0.2.9");
+        run.events(0, 4, "192.0.2.8");
+        assert_eq!(run.counts(), [1; 6]);
+        run.housekeep(60);
+        assert_eq!(run.lines(), [("192.0.2.8".to_owned(), 0, 1)]);
+    }
+
+    #[test]
+    fn an_answer_has_the_key_of_its_question() {
+        let mut run = Run::new(10);
+        run.events(0, 3, "192.0.2.1");
+        assert_eq!(run.counts(), [1, 1, 1]);
+        let mut answer = at(0, event("203.0.113.7", 2, 100, "t"));
+        answer.dst_ip = "192.0.2.1".parse::<std::net::IpAddr>().expect("ip").into();
+        run.throttle
+            .event(answer.clone(), 0, &mut run.out, &mut run.counters);
+        assert!(run.counts().is_empty());
+        // Where the source has a key of its own, that one counts.
+        run.throttle.open(&answer);
+        run.throttle
+            .event(answer.clone(), 0, &mut run.out, &mut run.counters);
+        assert_eq!(run.counts(), [1]);
+        // Another trail is another key.
+        answer.trail = "other".to_owned();
+        run.throttle
+            .event(answer, 0, &mut run.out, &mut run.counters);
+        assert_eq!(run.counts(), [1]);
+    }
+
+    #[test]
+    fn the_oldest_hundredth_is_evicted_with_its_summaries() {
+        let mut run = Run::new(200);
+        for n in 0..200 {
+            run.events(n, 5, &format!("192.0.2.{n}"));
+        }
+        assert_eq!((run.lines().len(), run.counters.evictions), (600, 0));
+        run.events(200, 1, "198.51.100.1");
+        let evicted = [
+            ("192.0.2.0".to_owned(), 0, 2),
+            ("192.0.2.1".to_owned(), 1, 2),
+            ("198.51.100.1".to_owned(), 200, 1),
+        ];
+        assert_eq!(run.lines(), evicted);
+        run.events(200, 1, "198.51.100.2");
+        assert_eq!((run.lines().len(), run.counters.evictions), (1, 2));
+        // Their places are used again.
+        assert_eq!(run.throttle.slots.len(), 200);
+    }
+
+    #[test]
+    fn beyond_the_values_of_a_column_counts_go_on() {
+        let mut run = Run::new(10);
+        run.throttle.limits.values = 4;
+        run.events(0, 13, "192.0.2.1");
+        assert_eq!(run.counters.left_out, 6);
+        run.out.clear();
+        run.throttle.finish(&mut run.out, &mut run.counters);
+        assert_eq!(run.out[0].src_port.as_str(), "103,104,105,106");
+        assert_eq!(run.counts(), [10]);
+        assert_eq!(run.counters.throttled, 10);
+        assert_eq!(run.counters.summarized, 1);
+    }
+
+    #[test]
+    fn what_is_held_elsewhere_leaves_less_room() {
+        let limits = Limits {
+            bytes: 50_000,
+            ..Limits::DEFAULT
+        };
+        let mut keys = [0, 40_000].map(|others| {
+            let mut throttle = throttle(100_000, limits);
+            let (mut out, mut counters) = (Vec::new(), PolicyCounters::default());
+            for n in 0..2000 {
+                let found = event(&format!("192.0.2.{n}"), 1, 2, "t");
+                throttle.event(found, others, &mut out, &mut counters);
+                assert!(throttle.bytes() + others < limits.bytes + 1000);
+            }
+            assert_eq!(out.len(), 2000);
+            assert!(counters.evictions > 1500, "{counters:?}");
+            throttle.order.len()
+        });
+        keys.sort_unstable();
+        assert!((50..80).contains(&keys[0]), "{keys:?}");
+        assert!((250..400).contains(&keys[1]), "{keys:?}");
+    }
 }
