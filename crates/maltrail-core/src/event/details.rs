@@ -1,7 +1,7 @@
 //! What an event says beyond its line: why it was reported, and which way the packet went.
 //!
 //! The line's eleven columns are fixed, so this stands in the JSON object only; an event read from
-//! a line has none of it.
+//! a line has none of it and stands for itself alone.
 //!
 //! Bounds: [`MAX_REASONS`] reasons, [`MAX_EVIDENCE`] bytes of evidence.
 
@@ -24,12 +24,22 @@ const LEAD: usize = 64;
 /// What an event says beyond its line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
+    /// How many events this one stands for; see [`Details::count`].
+    pub count: u64,
     /// Which way the packet went; `None` when nobody knows what "ours" means.
     pub direction: Option<Direction>,
     /// Why the event was reported, most important first.
     pub reasons: Vec<Reason>,
     /// Bytes of the message in which the indicator stands.
     pub evidence: Evidence,
+}
+
+impl Details {
+    /// How many events this one stands for: itself, unless it is the sum of several.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.max(1)
+    }
 }
 
 /// One reason of an event.

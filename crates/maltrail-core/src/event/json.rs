@@ -4,11 +4,12 @@
 //! {"id":"…16 hex…","time":"2026-11-24T09:14:22.117034Z","sensor":"hq-core","src_ip":["10.0.0.5"],
 //!  "src_port":["40000"],"dst_ip":["1.1.1.1"],"dst_port":["53"],"proto":"UDP","type":"DNS",
 //!  "trail":"(www).evil.example","info":"lumma (malware)","reference":"(static)","severity":"high",
-//!  "direction":"out","reasons":[{"rule":"trail","key":"evil.example","field":"dns.question",
+//!  "count":1,"direction":"out","reasons":[{"rule":"trail","key":"evil.example","field":"dns.question",
 //!  "offset":12,"source":"(static)"}],"evidence":"EjQBAAAB…"}
 //! ```
 //!
-//! Lists hold each member of a condensed event; a column without a value is an empty list. `id` is
+//! Lists hold each member of a condensed event; a column without a value is an empty list. `count` is
+//! how many events the object stands for, so that sums over it are exact. `id` is
 //! that of the event's line, so an event that arrives both ways is recognised. The last three members
 //! are left out when nothing is known ([`super::details`]).
 
@@ -55,6 +56,7 @@ impl Serialize for JsonEvent<'_> {
         map.serialize_entry("reference", &event.reference)?;
         map.serialize_entry("severity", &event.severity())?;
         let details = &event.details;
+        map.serialize_entry("count", &details.count())?;
         if let Some(direction) = details.direction {
             map.serialize_entry("direction", &direction)?;
         }
@@ -109,8 +111,9 @@ mod tests {
         assert!(
             event
                 .to_json_line(&Zone::UTC)
-                .ends_with("\"severity\":\"high\"}\n")
+                .ends_with("\"severity\":\"high\",\"count\":1}\n")
         );
+        event.details.count = 42;
         event.details.direction = Some(Direction::In);
         event.details.evidence = Evidence::around(b"GET /", None).0;
         event.details.reasons.push(Reason {
@@ -120,7 +123,7 @@ mod tests {
             offset: None,
             source: "(static)".into(),
         });
-        let wanted = r#""severity":"low","direction":"in","reasons":[{"rule":"trail","key":"203.0.113.7","field":"ip.src","source":"(static)"}],"evidence":"R0VUIC8="}"#;
+        let wanted = r#""severity":"low","count":42,"direction":"in","reasons":[{"rule":"trail","key":"203.0.113.7","field":"ip.src","source":"(static)"}],"evidence":"R0VUIC8="}"#;
         let json = event.to_json_line(&Zone::UTC);
         assert!(json.trim_end().ends_with(wanted), "{json}");
     }

@@ -210,6 +210,7 @@ impl Report<'_> {
         }
         let (src, dst) = (self.flow.src.ip, self.flow.dst.ip);
         let details = Details {
+            count: 1,
             direction: Some(Direction::of(&self.config.home, src, dst)),
             reasons: vec![finding.reason(self.seen.field, offset)],
             evidence,

@@ -108,6 +108,15 @@ pub struct Ignored {
     pub gave_up: u64,
 }
 
+/// What rules and expression say about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Kept,
+    /// Kept, because the search gave up.
+    GaveUp,
+    Ignored,
+}
+
 impl IgnoreRules {
     /// Adds the rules of a text; what is no rule is left out and described.
     pub fn add(&mut self, text: &str) -> RuleFaults {
@@ -173,19 +182,29 @@ impl IgnoreRules {
         }
         let mut text = String::new();
         events.retain(|event| {
-            let dropped = self.has_rule_for(event)
-                || self.expression.as_ref().is_some_and(|expression| {
-                    text.clear();
-                    write_tuple(event, &mut text);
-                    expression.is_match(&text).unwrap_or_else(|_| {
-                        ignored.gave_up += 1;
-                        false
-                    })
-                });
-            ignored.events += u64::from(dropped);
-            !dropped
+            let verdict = self.judge(event, &mut text);
+            ignored.events += u64::from(verdict == Verdict::Ignored);
+            ignored.gave_up += u64::from(verdict == Verdict::GaveUp);
+            verdict != Verdict::Ignored
         });
         ignored
+    }
+
+    /// Judges one event; `text` is room to write it in.
+    pub(super) fn judge(&self, event: &Event, text: &mut String) -> Verdict {
+        if self.has_rule_for(event) {
+            return Verdict::Ignored;
+        }
+        let Some(expression) = &self.expression else {
+            return Verdict::Kept;
+        };
+        text.clear();
+        write_tuple(event, text);
+        match expression.is_match(text) {
+            Ok(true) => Verdict::Ignored,
+            Ok(false) => Verdict::Kept,
+            Err(_) => Verdict::GaveUp,
+        }
     }
 
     fn has_rule_for(&self, event: &Event) -> bool {

@@ -8,6 +8,7 @@ mod heads;
 mod hellos;
 mod http;
 mod net;
+mod policy;
 mod properties;
 mod quic;
 mod reasons;
