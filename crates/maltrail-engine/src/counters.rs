@@ -109,6 +109,8 @@ pub struct Counters {
     pub heads_waiting: u64,
     /// Bytes that they hold now.
     pub heads_bytes: u64,
+    /// Addresses and names left out of what was seen, as too many were new.
+    pub observables_refused: u64,
 }
 
 /// Types of events, as their counters are named.
@@ -186,6 +188,7 @@ impl Counters {
             ("head_repeats", self.head_repeats),
             ("heads_waiting", self.heads_waiting),
             ("heads_bytes", self.heads_bytes),
+            ("observables_refused", self.observables_refused),
         ]
         .into_iter()
         .chain(drops.map(|(reason, count)| (reason.name(), count)))

@@ -40,6 +40,7 @@ use crate::hello::{Hello, Hellos};
 use crate::heuristics::user_agent::UserAgents;
 use crate::heuristics::{Enabled, long_domain, port_scanning};
 use crate::matching::{cert, domain, ip};
+use crate::observables::{Observables, Window};
 use crate::observation::{Observation, Outcome};
 use crate::state::clean_names::CleanNames;
 use crate::state::folds::Folds;
@@ -74,6 +75,8 @@ pub struct Engine {
     answers: Answers,
     across: Across,
     counters: Counters,
+    /// Who was seen, when that is kept.
+    seen: Option<Box<Observables>>,
     /// Events of the packet at hand, when this engine is one of several.
     scratch: Vec<Event>,
     /// Where the name of the current packet stands.
@@ -118,6 +121,7 @@ impl Engine {
             web: Web::new(&config),
             answers: Answers::new(&config.detect),
             counters: Counters::default(),
+            seen: None,
             scratch: Vec::new(),
             name: NameBuf::new(),
             config,
@@ -126,12 +130,25 @@ impl Engine {
         }
     }
 
+    /// Keeps who was seen from now on, for [`Engine::take_seen`].
+    pub fn watch(&mut self) {
+        self.seen.get_or_insert_with(Box::default);
+    }
+
+    /// Who was seen since the last call; nothing unless that is [kept](Engine::watch).
+    pub fn take_seen(&mut self) -> Option<Window> {
+        self.seen.as_mut().map(|seen| seen.take())
+    }
+
     /// Examines one frame and appends its events to `out`, in order.
     pub fn packet(&mut self, link: LinkType, at: Timestamp, frame: &[u8], out: &mut Vec<Event>) {
         self.counters.packets += 1;
         match self.decoders.decode(link, frame) {
             Ok(packet) => {
                 self.sweep(at, out);
+                if let Some(seen) = &mut self.seen {
+                    seen.packet(at, packet.ip.src, packet.ip.dst);
+                }
                 match &mut self.across {
                     Across::Here(census) => {
                         let (src, dst) = (packet.ip.src, packet.ip.dst);
@@ -240,6 +257,9 @@ impl Engine {
             // Some of them are repetitions; whoever merges counts events.
             Across::Elsewhere(_) => counters.forget_events(),
         }
+        if let Some(seen) = &self.seen {
+            counters.observables_refused = seen.refused();
+        }
         counters
     }
 
@@ -326,6 +346,9 @@ impl Engine {
             }
             Observation::DnsQuery(query) => {
                 report.seen.question();
+                if let Some(seen) = &mut self.seen {
+                    seen.name(at, query.name.as_str());
+                }
                 let mut exhausted = Exhausted::No;
                 if self.enabled.dns_exhaustion {
                     exhausted = report.asked(&mut self.across, query.name);
