@@ -48,4 +48,3 @@ pub use observables::{MAX_KEYS, Observable, Observables, Row, Window};
 pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};
 pub use policy::{Policy, PolicyConfig, PolicyCounters};
 pub use steering::{Dispatcher, Route, Steering};
-pub use steering::{Dispatcher, Route, Steering};
