@@ -9,6 +9,10 @@ use crate::capture::live::{CAPTURE_RIGHT, interface_names, may_capture};
 use crate::console::say;
 use crate::trails;
 
+/// Every id that a line of `-T` may name.
+#[cfg(test)]
+pub(crate) const CHECK_IDS: &[&str] = &[];
+
 /// Results so far.
 #[derive(Default)]
 struct Checks {
