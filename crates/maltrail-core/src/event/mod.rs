@@ -8,10 +8,13 @@
 pub mod cef;
 pub mod datagram;
 pub mod details;
+mod ecs;
+mod eve;
 pub mod json;
 pub mod line;
 pub mod logstash;
 mod port;
+pub mod profiles;
 pub mod severity;
 
 use std::borrow::Cow;
