@@ -326,7 +326,7 @@ mod tests {
                 .log_dir
                 .starts_with(folder.path().canonicalize().expect("folder"))
         );
-        assert_eq!(config.output.log_server.as_deref(), Some("127.0.0.1:8337"));
+        assert_eq!(config.output.log_servers, ["127.0.0.1:8337"]);
         ensure_sane(&config).expect("sane");
     }
 

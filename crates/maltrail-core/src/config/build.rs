@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::diagnose::{Level, Message};
 use super::options;
+use super::receiver::Receiver;
 use super::settings::{Environment, Settings, split_words};
 use super::typed::{
-    CaptureConfig, Config, DdosConfig, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
-    ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
+    CaptureConfig, Config, DdosConfig, DetectConfig, JsonProfile, LogFormat, LogServerFormat,
+    OutputConfig, ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 use super::users::UserEntry;
 use crate::addr::{NetworkSet, parse_ip, parse_net};
@@ -434,6 +435,11 @@ impl OutputConfig {
                 );
                 RemoteSeverity::default()
             });
+        let syslog_ca = reader.file("SYSLOG_CA");
+        if let Some(missing) = syslog_ca.as_ref().filter(|path| !path.is_file()) {
+            let text = format!("missing file `{}`", missing.display());
+            reader.say(Level::Error, "SYSLOG_CA", text);
+        }
         let format = match settings.choice("LOG_FORMAT") {
             "json" => LogFormat::Json,
             "both" => LogFormat::Both,
@@ -448,12 +454,23 @@ impl OutputConfig {
         Self {
             disable_local: settings.bool("DISABLE_LOCAL_LOG_STORAGE"),
             format,
-            log_server: reader.owned("LOG_SERVER"),
+            json_profile: match settings.choice("LOG_JSON_PROFILE") {
+                "eve" => JsonProfile::Eve,
+                "ecs" => JsonProfile::Ecs,
+                _ => JsonProfile::Maltrail,
+            },
+            host_name: reader.environment.host_name.clone(),
+            log_servers: settings.words("LOG_SERVER"),
             log_server_format: match settings.choice("LOG_SERVER_FORMAT") {
                 "json" => LogServerFormat::Json,
                 _ => LogServerFormat::Line,
             },
-            syslog_servers: settings.words("SYSLOG_SERVER"),
+            syslog_servers: settings
+                .words("SYSLOG_SERVER")
+                .iter()
+                .filter_map(|word| Receiver::parse(word))
+                .collect(),
+            syslog_ca,
             logstash_servers: settings.words("LOGSTASH_SERVER"),
             remote_severity,
             throttle: match settings.choice("EVENT_THROTTLE_MODE") {

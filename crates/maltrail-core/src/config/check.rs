@@ -2,6 +2,7 @@
 
 use super::diagnose::{Level, Message, excerpt};
 use super::options::{Kind, OptionSpec};
+use super::receiver::Receiver;
 use super::settings::{
     Environment, Origin, Setting, canonical, parse_bool, parse_size, split_endpoint, split_words,
 };
@@ -90,15 +91,26 @@ fn problem(kind: Kind, item: &str, environment: &Environment) -> Option<(Level, 
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             wrong(&format!("one of: {}", known.join(", ")))
         }
-        Kind::Endpoint if split_endpoint(item).is_none() => {
-            wrong("`host:port`, such as 192.0.2.1:8337")
-        }
         Kind::Endpoints => split_words(item)
             .find(|word| split_endpoint(word).is_none())
             .map(|word| {
                 (
                     Level::Error,
-                    format!("`{}` is not `host:port`", excerpt(word)),
+                    format!(
+                        "`{}` is not `host:port`, such as 192.0.2.1:8337",
+                        excerpt(word)
+                    ),
+                )
+            }),
+        Kind::Receivers => split_words(item)
+            .find(|word| Receiver::parse(word).is_none())
+            .map(|word| {
+                (
+                    Level::Error,
+                    format!(
+                        "`{}` is not `host:port`, also with udp5424://, tcp:// or tls:// in front",
+                        excerpt(word)
+                    ),
                 )
             }),
         Kind::Socket if item.parse::<std::net::SocketAddr>().is_err() => {

@@ -14,15 +14,17 @@ mod check;
 pub mod diagnose;
 pub mod options;
 pub mod parse;
+mod receiver;
 pub mod settings;
 mod typed;
 pub mod users;
 
 pub use build::ConfigError;
 pub use diagnose::{Level, Message};
+pub use receiver::{Carrier, Receiver};
 pub use settings::{Environment, Origin, Settings};
 pub use typed::{
-    CaptureConfig, Config, DdosConfig, DetectConfig, LogFormat, LogServerFormat, OutputConfig,
-    ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
+    CaptureConfig, Config, DdosConfig, DetectConfig, JsonProfile, LogFormat, LogServerFormat,
+    OutputConfig, ServerConfig, SslMode, ThrottleMode, TimestampSource, TrailsConfig, Workers,
 };
 pub use users::{PasswordHash, UserEntry};

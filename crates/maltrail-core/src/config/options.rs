@@ -77,10 +77,10 @@ pub enum Kind {
     Text,
     /// A host or address to listen on.
     Address,
-    /// `host:port`.
-    Endpoint,
     /// Several `host:port`.
     Endpoints,
+    /// Several `host:port`, each with `udp://`, `udp5424://`, `tcp://` or `tls://` in front or nothing.
+    Receivers,
     /// `address:port` with a numeric address.
     Socket,
     /// One of these words; each row is (canonical, other spellings).
@@ -158,10 +158,6 @@ pub const PENDING: &[&str] = &[
     "EVENT_THROTTLE_WINDOW",
     "EVENT_THROTTLE_BURST",
     "EVENT_THROTTLE_MAX_KEYS",
-    "LOG_SERVER_FORMAT",
-    "SYSLOG_SERVER",
-    "LOGSTASH_SERVER",
-    "REMOTE_SEVERITY_REGEX",
     "USE_FEED_UPDATES",
     "UPDATE_PERIOD",
     "DISABLE_TRAIL_UPDATES",
@@ -229,7 +225,7 @@ const fn row(
 }
 
 use Kind::{
-    Address, Block, Bool, Choice, Count, Dir, Endpoint, Endpoints, File, Float, Networks, Port,
+    Address, Block, Bool, Choice, Count, Dir, Endpoints, File, Float, Networks, Port, Receivers,
     Regex, Size, Socket, Text, Words,
 };
 use Section::{All, Sensor, Server};
@@ -890,12 +886,24 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Local log files: `line` (DATE.log), `json` (DATE.json) or `both`.",
     ),
     row(
+        "LOG_JSON_PROFILE",
+        Sensor,
+        Choice(&[
+            ("maltrail", &[]),
+            ("eve", &["suricata"]),
+            ("ecs", &["elastic"]),
+        ]),
+        "maltrail",
+        Commented("maltrail"),
+        "Shape of DATE.json: `maltrail` (every detail), `eve` (alert records as Suricata writes them) or `ecs` (Elastic Common Schema 8).",
+    ),
+    row(
         "LOG_SERVER",
         Sensor,
-        Endpoint,
+        Endpoints,
         "",
         Commented("192.0.2.107:8337"),
-        "Server that gets every event, `host:port`.",
+        "Server that gets every event, `host:port`; several are possible.",
     ),
     row(
         "LOG_SERVER_FORMAT",
@@ -908,10 +916,18 @@ pub const OPTIONS: &[OptionSpec] = &[
     row(
         "SYSLOG_SERVER",
         Sensor,
-        Endpoints,
+        Receivers,
         "",
         Commented("192.0.2.107:514"),
-        "Receivers of CEF over syslog, several `host:port`.",
+        "Receivers of CEF over syslog, several `host:port`. UDP; with `tcp://`, `tls://` or `udp5424://` in front as RFC 5424 messages.",
+    ),
+    row(
+        "SYSLOG_CA",
+        Sensor,
+        File,
+        "",
+        Commented("/etc/maltrail/syslog-ca.pem"),
+        "Certificates (PEM) that `tls://` receivers must be signed by, instead of those the system trusts.",
     ),
     row(
         "LOGSTASH_SERVER",
@@ -1222,7 +1238,7 @@ mod tests {
 
     use super::*;
 
-    /// Every name of `spec/config.md` §4 and §Ours.
+    /// Every name of `spec/config.md` §4 and §Ours, and what came since.
     const SPEC_NAMES: &str = "HTTP_ADDRESS HTTP_PORT HOME_LAT HOME_LON DISABLE_RIPE_LOOKUPS USE_SSL SSL_PEM USERS \
         ENABLE_MASK_CUSTOM UDP_ADDRESS UDP_PORT USE_SERVER_UPDATE_TRAILS MAX_REQUEST_THREADS MAX_LIVE_STREAMS \
         HUNT_TIME_BUDGET IP_ALIASES HEADER_LOGO FAIL2BAN_REGEX FAIL2BAN_ALLOWLIST BLACKLIST_ALLOWLIST BLACKLIST \
@@ -1239,7 +1255,7 @@ mod tests {
         REPAIR_TRUNCATED_TRAILS LOG_DIR TRAILS_FILE PROXY_ADDRESS SHOW_DEBUG DISABLE_CHECK_SUDO ALLOW_EMPTY_TRAILS \
         TRAIL_RELOAD_MIN_RATIO HOME_NETWORKS LOG_FORMAT LOG_SERVER_FORMAT RUN_AS CHECK_TLS_SNI ENABLE_HSTS \
         ENABLE_LEGACY_LOGIN ALLOW_ANONYMOUS TRUSTED_PROXIES UDP_ALLOWLIST UDP_KEY INDEX_MAX_SIZE RETENTION_DAYS \
-        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET";
+        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET LOG_JSON_PROFILE SYSLOG_CA";
 
     #[test]
     fn the_table_has_every_option_of_the_specification_once() {
@@ -1271,7 +1287,7 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#SYSLOG_SERVER ").expect("the line");
+        let (before, _) = file.split_once("#BLACKLIST_ALLOWLIST").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
         assert!(is_pending("BLACKLIST_SSH") && !is_pending("HTTP_PORT"));
     }

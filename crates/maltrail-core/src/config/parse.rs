@@ -162,7 +162,7 @@ fn takes_items(name: &str) -> bool {
         |option| {
             matches!(
                 option.kind,
-                Kind::Block | Kind::Networks | Kind::Words | Kind::Endpoints
+                Kind::Block | Kind::Networks | Kind::Words | Kind::Endpoints | Kind::Receivers
             )
         },
     )

@@ -169,7 +169,7 @@ impl Settings {
         };
         let several = matches!(
             kind,
-            Kind::Block | Kind::Networks | Kind::Words | Kind::Endpoints
+            Kind::Block | Kind::Networks | Kind::Words | Kind::Endpoints | Kind::Receivers
         );
         let items = match value {
             RawValue::Scalar(text) if text.is_empty() => Vec::new(),
@@ -494,7 +494,7 @@ mod tests {
             ),
             (
                 "SYSLOG_SERVER a:514, b",
-                "maltrail.conf:1: SYSLOG_SERVER: `b` is not `host:port`",
+                "maltrail.conf:1: SYSLOG_SERVER: `b` is not `host:port`, also with udp5424://, tcp:// or tls:// in front",
             ),
             (
                 "HOME_NETWORKS 10.0.0.0/8, ten",
@@ -571,10 +571,10 @@ mod tests {
     #[test]
     fn options_without_effect_are_named_unless_they_are_as_shipped() {
         assert_eq!(
-            messages("SYSLOG_SERVER a:514\nBLACKLIST_SSH\n  dst_port ~ ^22$\n"),
+            messages("FAIL2BAN_REGEX xyz\nBLACKLIST_SSH\n  dst_port ~ ^22$\n"),
             [
                 "maltrail.conf:2: BLACKLIST_SSH: is without effect in this version",
-                "maltrail.conf:1: SYSLOG_SERVER: is without effect in this version",
+                "maltrail.conf:1: FAIL2BAN_REGEX: is without effect in this version",
             ]
         );
         assert_eq!(

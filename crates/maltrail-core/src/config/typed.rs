@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::receiver::Receiver;
 use super::settings::Settings;
 use super::users::UserEntry;
 use crate::addr::NetworkSet;
@@ -214,12 +215,18 @@ pub struct OutputConfig {
     pub disable_local: bool,
     /// `LOG_FORMAT`.
     pub format: LogFormat,
-    /// `LOG_SERVER`: `host:port`.
-    pub log_server: Option<String>,
+    /// `LOG_JSON_PROFILE`.
+    pub json_profile: JsonProfile,
+    /// Name of this host, as CEF and Logstash name the sensor.
+    pub host_name: String,
+    /// `LOG_SERVER`: each `host:port`.
+    pub log_servers: Vec<String>,
     /// `LOG_SERVER_FORMAT`.
     pub log_server_format: LogServerFormat,
-    /// `SYSLOG_SERVER`: each `host:port`.
-    pub syslog_servers: Vec<String>,
+    /// `SYSLOG_SERVER`.
+    pub syslog_servers: Vec<Receiver>,
+    /// `SYSLOG_CA`.
+    pub syslog_ca: Option<PathBuf>,
     /// `LOGSTASH_SERVER`: each `host:port`.
     pub logstash_servers: Vec<String>,
     /// `REMOTE_SEVERITY_REGEX`.
@@ -253,6 +260,18 @@ pub enum LogFormat {
     Json,
     /// Both.
     Both,
+}
+
+/// `LOG_JSON_PROFILE`: shape of `DATE.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JsonProfile {
+    /// Our own object.
+    #[default]
+    Maltrail,
+    /// Alert records of Suricata's EVE.
+    Eve,
+    /// Elastic Common Schema.
+    Ecs,
 }
 
 /// `LOG_SERVER_FORMAT`.

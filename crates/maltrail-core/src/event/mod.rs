@@ -5,9 +5,16 @@
 //! event holds several, comma-joined, exactly as the log line writes them. [`mod@line`] is the log line
 //! both ways, [`severity`] the one place where severity is computed.
 
+pub mod cef;
+pub mod datagram;
 pub mod details;
+mod ecs;
+mod eve;
 pub mod json;
 pub mod line;
+pub mod logstash;
+mod port;
+pub mod profiles;
 pub mod severity;
 
 use std::borrow::Cow;
@@ -17,6 +24,7 @@ use std::net::IpAddr;
 use crate::time::Timestamp;
 pub use details::{Details, Direction, Evidence, Reason};
 pub use line::{EventId, LineError};
+pub use port::PortValue;
 pub use severity::{Context, RemoteSeverity, Severity};
 
 /// The reference text of events that no trail but a heuristic explains.

@@ -3,8 +3,12 @@
 
 use std::net::IpAddr;
 
+use maltrail_core::VERSION;
 use maltrail_core::addr::parse_ip;
-use maltrail_core::time::Timestamp;
+use maltrail_core::config::options::SHIPPED_SEVERITY_REGEX;
+use maltrail_core::event::cef::Cef;
+use maltrail_core::event::{Event, RemoteSeverity, logstash};
+use maltrail_core::time::{Timestamp, Zone};
 use maltrail_core::trail::Whitelist;
 use maltrail_wire::LinkType;
 
@@ -94,27 +98,87 @@ fn packets(id: &str) -> Packets {
     vec![(micros(123_456), frame)]
 }
 
+/// What the engine makes of a row of `event_line.tsv`.
+fn whole_events(id: &str, trails: &str) -> Vec<Event> {
+    // The one row whose trails are escaped.
+    let tab = id == "tab_info";
+    let trails = if tab {
+        trails.replace("\\t", "\t")
+    } else {
+        trails.to_owned()
+    };
+    let mut events = Vec::new();
+    let mut engine = setup(&trails, "-").engine();
+    for (time, frame) in packets(id) {
+        engine.packet(LinkType::ETHERNET, time, &frame, &mut events);
+    }
+    events
+}
+
 #[test]
 fn whole_events_as_lines() {
     for row in rows::<5>(include_str!("../data/event_line.tsv"), 17) {
         let [id, trails, _, sensor, wanted] = row;
-        // The one row whose trails are escaped.
-        let tab = id == "tab_info";
-        let trails = if tab {
-            trails.replace("\\t", "\t")
-        } else {
-            trails.to_owned()
-        };
-        let mut events = Vec::new();
-        let mut engine = setup(&trails, "-").engine();
-        for (time, frame) in packets(id) {
-            engine.packet(LinkType::ETHERNET, time, &frame, &mut events);
-        }
+        let mut events = whole_events(id, trails);
         for event in &mut events {
             // Engines of tests share one name.
             event.sensor = sensor.to_owned();
         }
         assert_eq!(lines(&events), expected(wanted), "{id}");
+    }
+}
+
+#[test]
+fn whole_events_as_datagrams_for_a_log_server() {
+    let trails = rows::<5>(include_str!("../data/event_line.tsv"), 17);
+    for [id, wanted] in rows::<2>(include_str!("../data/log_server_datagram.tsv"), 14) {
+        let of_row = |row: &&[&'static str; 5]| row[0] == id;
+        let events = whole_events(id, trails.iter().find(of_row).expect(id)[1]);
+        let found: String = events.iter().map(|e| e.to_datagram(&Zone::UTC)).collect();
+        assert_eq!(found, expected(wanted).join("\n") + "\n", "{id}");
+    }
+}
+
+fn shipped_severity() -> RemoteSeverity {
+    RemoteSeverity::new(Some(SHIPPED_SEVERITY_REGEX)).expect("compiles")
+}
+
+/// The row names another version and stands for any host and any day of the trails.
+#[test]
+fn whole_events_as_cef() {
+    let severity = shipped_severity();
+    let cef = Cef {
+        host: "box-7",
+        trails: "2026-01-02".parse().expect("day"),
+        severity: &severity,
+        zone: &Zone::UTC,
+    };
+    for [id, trails, _, wanted] in rows::<4>(include_str!("../data/cef_line.tsv"), 14) {
+        let mut found = String::new();
+        for event in whole_events(id, trails) {
+            cef.write_datagram(&event, &mut found);
+        }
+        let [wanted] = &expected(wanted)[..] else {
+            panic!("{id} is no single line");
+        };
+        let wanted = wanted
+            .replace("@HOST@", "box-7")
+            .replace("@CTIME@", "2026-01-02")
+            .replace("|3.1.2|", &format!("|{VERSION}|"));
+        assert_eq!(found, wanted, "{id}");
+    }
+}
+
+#[test]
+fn whole_events_for_logstash() {
+    let severity = shipped_severity();
+    for [id, trails, _, wanted] in rows::<4>(include_str!("../data/logstash_json.tsv"), 14) {
+        let mut found = String::new();
+        for event in whole_events(id, trails) {
+            logstash::write(&event, "box-7", &severity, &mut found);
+        }
+        let wanted = expected(wanted).join("\n").replace("@HOST@", "box-7");
+        assert_eq!(found, wanted, "{id}");
     }
 }
 

@@ -3,10 +3,13 @@
 //! Lines of a batch go out in one write, so a reader that follows the file sees whole lines. What a
 //! full disk refuses is kept (up to 1 MiB) and tried again with the next batch; a line that was cut by
 //! a short write is completed first. A file that was moved away, as logrotate does, is opened anew.
+//! Whatever the umask, the group may read a file that is made here: the server may run as another user.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use maltrail_core::event::Event;
@@ -66,6 +69,9 @@ pub struct DayFile {
     /// Bytes of the open day that are not written yet.
     backlog: Vec<u8>,
     failing: bool,
+    /// Events since the last report.
+    stored: usize,
+    lost: usize,
 }
 
 impl DayFile {
@@ -93,17 +99,19 @@ impl DayFile {
             open: None,
             backlog: Vec::new(),
             failing: false,
+            stored: 0,
+            lost: 0,
         })
     }
 
-    /// Appends events as `encode` writes them; returns how many are stored or kept for the next try.
+    /// Appends events as `encode` writes them, one line each; returns how many were stored and how many
+    /// were lost. Those of earlier batches that were kept are among them; the rest is kept.
     pub fn write(
         &mut self,
         events: &[Event],
         encode: impl Fn(&Event, &mut String),
         zone: &Zone,
-    ) -> usize {
-        let mut kept = 0;
+    ) -> (usize, usize) {
         let mut text = String::new();
         for event in events {
             let day = zone.day(event.time);
@@ -115,11 +123,35 @@ impl DayFile {
             encode(event, &mut text);
             if self.backlog.len() + text.len() <= BACKLOG_BYTES || self.flush() {
                 self.backlog.extend_from_slice(text.as_bytes());
-                kept += 1;
+            } else {
+                self.lost += 1;
             }
         }
         self.flush();
-        kept
+        (
+            std::mem::take(&mut self.stored),
+            std::mem::take(&mut self.lost),
+        )
+    }
+
+    /// Tries a last time to write what was kept; returns how many events were stored and how many are
+    /// lost.
+    pub fn finish(&mut self) -> (usize, usize) {
+        if !self.flush() {
+            self.give_up("the program ends");
+        }
+        (
+            std::mem::take(&mut self.stored),
+            std::mem::take(&mut self.lost),
+        )
+    }
+
+    /// Forgets the backlog.
+    fn give_up(&mut self, occasion: &str) {
+        let count = lines(&self.backlog);
+        error!("{occasion} with {count} log lines that could not be written; they are lost");
+        self.lost += count;
+        self.backlog.clear();
     }
 
     fn path(&self, day: Day) -> PathBuf {
@@ -130,11 +162,7 @@ impl DayFile {
     /// Opens the file of a day. What the old one still owes is lost with it, and said.
     fn turn_to(&mut self, day: Day) {
         if !self.backlog.is_empty() {
-            error!(
-                bytes = self.backlog.len(),
-                "the day ends with lines that could not be written; they are lost"
-            );
-            self.backlog.clear();
+            self.give_up("the day ends");
         }
         self.open = match open(&self.path(day)) {
             Ok(file) => Some((day, file)),
@@ -158,6 +186,7 @@ impl DayFile {
             match file.write(&self.backlog) {
                 Ok(0) => return false,
                 Ok(count) => {
+                    self.stored += lines(self.backlog.get(..count).unwrap_or_default());
                     self.backlog.drain(..count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -202,13 +231,32 @@ impl DayFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // compat: 0644, the umask applies.
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)
+/// Events in whole lines.
+fn lines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// Read by the group.
+const GROUP_READS: u32 = 0o040;
+
+/// Opens a log file for appending, and makes it when it is absent: mode 0644 less the umask, but read by
+/// the group in any case.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o644);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            let mode = file.metadata()?.mode() & 0o7777;
+            if mode & GROUP_READS == 0 {
+                file.set_permissions(Permissions::from_mode(mode | GROUP_READS))?;
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -223,7 +271,7 @@ mod tests {
         Event::parse_line(&line, &Zone::UTC).expect("line")
     }
 
-    fn write(file: &mut DayFile, events: &[Event]) -> usize {
+    fn write(file: &mut DayFile, events: &[Event]) -> (usize, usize) {
         file.write(
             events,
             |event, out| event.write_line(&Zone::UTC, out),
@@ -240,7 +288,7 @@ mod tests {
             event("2023-11-15 00:00:00.000000"),
             event("2023-11-14 12:00:00.000000"),
         ];
-        assert_eq!(write(&mut file, &events), 3);
+        assert_eq!(write(&mut file, &events), (3, 0));
         let read = |day: &str| {
             fs::read_to_string(folder.path().join(format!("a/b/{day}.log"))).expect("file")
         };
@@ -273,18 +321,60 @@ mod tests {
         // The device that is always full stands in the place of the day's file.
         std::os::unix::fs::symlink("/dev/full", folder.path().join("2023-11-14.log"))
             .expect("link");
-        assert_eq!(write(&mut file, std::slice::from_ref(&one)), 1);
+        assert_eq!(write(&mut file, std::slice::from_ref(&one)), (0, 0));
         assert!(file.failing);
         let many = vec![one.clone(); BACKLOG_BYTES / one.to_line(&Zone::UTC).len() + 10];
-        assert!(write(&mut file, &many) < many.len());
+        let (stored, lost) = write(&mut file, &many);
+        assert!(stored == 0 && lost > 0 && lost < many.len() / 2, "{lost}");
         fs::remove_file(folder.path().join("2023-11-14.log")).expect("remove");
-        write(&mut file, std::slice::from_ref(&one));
+        let (stored, late) = write(&mut file, std::slice::from_ref(&one));
         let text = fs::read_to_string(folder.path().join("2023-11-14.log")).expect("file");
         assert!(
             text.lines()
                 .all(|line| format!("{line}\n") == one.to_line(&Zone::UTC))
         );
-        assert!(text.lines().count() > many.len() / 2 && !file.failing);
+        // Every event is in the file or counted as lost.
+        assert_eq!(text.lines().count(), stored);
+        assert_eq!(stored + lost + late, many.len() + 2);
+        assert!(!file.failing && file.finish() == (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_when_the_day_or_the_program_ends_is_counted() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut file = DayFile::open(folder.path(), Extension::Json).expect("open");
+        for day in ["2023-11-14", "2023-11-15"] {
+            let path = folder.path().join(format!("{day}.json"));
+            std::os::unix::fs::symlink("/dev/full", path).expect("link");
+        }
+        let first = event("2023-11-14 12:00:00.000000");
+        let second = event("2023-11-15 12:00:00.000000");
+        assert_eq!(write(&mut file, &[first.clone(), first]), (0, 0));
+        assert_eq!(
+            write(&mut file, &[second]),
+            (0, 2),
+            "the day before is over"
+        );
+        assert_eq!(file.finish(), (0, 1));
+    }
+
+    /// The umask is the process's: a file that exists already is left as it is, a new one is read by the
+    /// group.
+    #[test]
+    fn the_group_reads_what_is_made_here() {
+        let folder = tempfile::tempdir().expect("folder");
+        let mode = |path: &Path| fs::metadata(path).expect("file").mode() & 0o777;
+        let old = folder.path().join("old");
+        fs::write(&old, "x").expect("file");
+        fs::set_permissions(&old, Permissions::from_mode(0o600)).expect("mode");
+        drop(open(&old).expect("opens"));
+        assert_eq!(mode(&old), 0o600);
+        let strict = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+        let new = folder.path().join("new");
+        let made = open(&new);
+        rustix::process::umask(strict);
+        drop(made.expect("opens"));
+        assert_eq!(mode(&new), 0o640);
     }
 
     #[test]

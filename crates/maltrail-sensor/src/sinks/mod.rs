@@ -1,36 +1,81 @@
-//! Where events go. One thread owns all sinks and is fed through one bounded queue.
+//! Where events go.
+//!
+//! ```text
+//! worker ─ bounded queue ─► sinks thread: day files │ console
+//!                              └─ bounded queue each ─► a thread each: LOG_SERVER │ SYSLOG_SERVER │ LOGSTASH_SERVER
+//! ```
+//!
+//! **Invariants.** Day files are written before a remote receiver is thought of. A receiver that is
+//! dead, slow or has no address delays neither a packet nor the day file nor another receiver; what it
+//! does not get is counted for it ([`EndpointFacts`]) and said. At the end, what waits is sent for
+//! at most [`FLUSH`]. Threads that hang then, as in a name look-up, are left behind.
 
 mod dayfile;
+mod encoder;
+mod ending;
+mod endpoint;
+mod errorlog;
+mod stream;
+mod tls;
 mod udp;
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use maltrail_core::config::{Config, LogFormat};
-use maltrail_core::event::Event;
+use maltrail_core::config::{Carrier, Config, LogFormat, LogServerFormat};
+use maltrail_core::event::{Event, profiles};
 use maltrail_core::time::Zone;
 use tracing::warn;
 
 pub use dayfile::{DayFile, DayFileError, Extension};
-pub use udp::UdpSink;
+pub use endpoint::EndpointFacts;
+pub use errorlog::ErrorLog;
+
+use encoder::{Encoder, Encoding, TrailsDate};
+use ending::Ender;
+use endpoint::{Endpoint, Link, Patience, Plan, State};
+use stream::StreamLink;
+use tls::Tls;
+use udp::UdpLink;
 
 /// Batches of events that may wait. A batch comes from one read of the capture, so this is far more
 /// than a sink that works ever needs; one that does not work costs at most this much memory.
 const QUEUE_BATCHES: usize = 1024;
+/// Longest time for what waits for receivers when the program ends.
+pub const FLUSH: Duration = Duration::from_secs(5);
+/// Most receivers: each has a thread and a queue.
+const RECEIVERS: usize = 64;
+
+/// A sink cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The log folder.
+    #[error(transparent)]
+    DayFile(#[from] DayFileError),
+    /// A receiver of syslog over TLS.
+    #[error("SYSLOG_SERVER `{0}`: {1}")]
+    Tls(String, String),
+    /// More receivers than there are threads for.
+    #[error(
+        "{0} receivers in LOG_SERVER, SYSLOG_SERVER and LOGSTASH_SERVER; {RECEIVERS} are possible"
+    )]
+    TooMany(usize),
+}
 
 /// Counters that the worker and the summary read.
 #[derive(Debug, Default)]
 pub struct SinkCounters {
-    /// Events written to the day file.
+    /// Events written to the day file (`DATE.log`; `DATE.json` when that is the only one).
     pub written: AtomicU64,
     /// Events that a day file could not take.
     pub failed: AtomicU64,
-    /// Events sent to the log server.
+    /// Events sent to `LOG_SERVER`; counted at the end.
     pub sent: AtomicU64,
-    /// Events that could not be sent.
+    /// Events that could not be sent to `LOG_SERVER`; counted at the end.
     pub unsent: AtomicU64,
     /// Events dropped because the queue was full.
     pub dropped: AtomicU64,
@@ -42,13 +87,36 @@ impl SinkCounters {
     }
 }
 
+/// Numbers of all sinks at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkFacts {
+    /// Events written to the day file.
+    pub written: u64,
+    /// Events that a day file could not take.
+    pub failed: u64,
+    /// Events dropped because the queue of the sinks was full.
+    pub dropped: u64,
+    /// Each remote receiver.
+    pub receivers: Vec<EndpointFacts>,
+}
+
+impl SinkFacts {
+    /// Events lost by any sink: a receiver that did not get one counts as much as a file.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let remote: u64 = self.receivers.iter().map(|one| one.lost).sum();
+        self.failed + self.dropped + remote
+    }
+}
+
 /// The sinks of a configuration.
 pub struct Sinks {
     zone: Zone,
     line_file: Option<DayFile>,
     json_file: Option<DayFile>,
-    udp: Option<UdpSink>,
+    json: profiles::Encode,
     console: bool,
+    plans: Vec<Plan>,
     counters: Arc<SinkCounters>,
 }
 
@@ -56,8 +124,9 @@ impl Sinks {
     /// Opens what the configuration names. `console` prints events as well.
     ///
     /// # Errors
-    /// When the log folder cannot be made or written.
-    pub fn open(config: &Config, console: bool) -> Result<Self, DayFileError> {
+    /// When the log folder cannot be made or written, or TLS cannot be spoken with a receiver. That a
+    /// receiver is not there is none.
+    pub fn open(config: &Config, console: bool) -> Result<Self, SinkError> {
         let output = &config.output;
         let local = !output.disable_local;
         let file = |extension, wanted: &[LogFormat]| {
@@ -65,136 +134,314 @@ impl Sinks {
                 .then(|| DayFile::open(&config.log_dir, extension))
                 .transpose()
         };
+        let elsewhere = !output.log_servers.is_empty() || !output.syslog_servers.is_empty();
         Ok(Self {
             zone: Zone::local(),
             line_file: file(Extension::Log, &[LogFormat::Line, LogFormat::Both])?,
             json_file: file(Extension::Json, &[LogFormat::Json, LogFormat::Both])?,
-            udp: output.log_server.as_deref().map(UdpSink::new),
-            // Events must go somewhere.
-            console: console || (!local && output.log_server.is_none()),
+            json: profiles::encode(output.json_profile),
+            plans: plans(config)?,
+            // Events must go somewhere that keeps them.
+            console: console || !(local || elsewhere),
             counters: Arc::default(),
         })
     }
 
-    /// Writes a batch to every sink.
-    fn write(&mut self, events: &[Event]) {
-        let mut datagrams = 0;
-        if let Some(file) = &mut self.line_file {
-            let stored = file.write(
-                events,
-                |event, out| event.write_line(&self.zone, out),
-                &self.zone,
-            );
-            SinkCounters::add(&self.counters.written, stored);
-            SinkCounters::add(&self.counters.failed, events.len() - stored);
-        }
-        if let Some(file) = &mut self.json_file {
-            file.write(
-                events,
-                |event, out| out.push_str(&event.to_json_line(&self.zone)),
-                &self.zone,
-            );
-        }
-        if let Some(udp) = &mut self.udp {
-            for event in events {
-                datagrams += usize::from(udp.send(&event.to_datagram(&self.zone)));
-            }
-            SinkCounters::add(&self.counters.sent, datagrams);
-            SinkCounters::add(&self.counters.unsent, events.len() - datagrams);
-        }
-        if self.console {
-            let mut out = std::io::stderr().lock();
-            for event in events {
-                let _ = out.write_all(event.to_line(&self.zone).as_bytes());
-            }
-        }
-    }
-
-    /// Runs the sinks in a thread of their own.
+    /// Runs the sinks in threads of their own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn spawn(mut self) -> std::io::Result<SinkThread> {
-        let (sender, receiver): (Sender<Vec<Event>>, Receiver<Vec<Event>>) = bounded(QUEUE_BATCHES);
-        let counters = Arc::clone(&self.counters);
+    pub fn spawn(self) -> std::io::Result<SinkThread> {
+        let (sender, receiver) = bounded(QUEUE_BATCHES);
+        let (ender, ending) = ending::ending();
+        let mut endpoints = Vec::with_capacity(self.plans.len());
+        let mut running = Vec::with_capacity(self.plans.len());
+        for plan in self.plans {
+            let (endpoint, done) = plan.spawn(ending.clone())?;
+            endpoints.push(endpoint);
+            running.push(done);
+        }
+        let watch = SinkWatch {
+            counters: self.counters,
+            endpoints: endpoints.into(),
+        };
+        let mut writer = Writer {
+            zone: self.zone,
+            line_file: self.line_file,
+            json_file: self.json_file,
+            json: self.json,
+            console: self.console,
+            patience: vec![Patience::default(); watch.endpoints.len()],
+            watch: watch.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("sinks".to_owned())
-            .spawn(move || {
-                for events in receiver {
-                    self.write(&events);
-                }
-            })?;
+            .spawn(move || writer.run(&receiver))?;
         Ok(SinkThread {
             sender,
-            counters,
+            watch,
             thread,
+            running,
+            ender,
         })
+    }
+}
+
+/// The receivers that the configuration names.
+fn plans(config: &Config) -> Result<Vec<Plan>, SinkError> {
+    let output = &config.output;
+    let count =
+        output.log_servers.len() + output.syslog_servers.len() + output.logstash_servers.len();
+    if count > RECEIVERS {
+        return Err(SinkError::TooMany(count));
+    }
+    let plain = Encoder {
+        encoding: Encoding::Line,
+        zone: Zone::local(),
+        host: output.host_name.as_str().into(),
+        severity: output.remote_severity.clone(),
+        trails: TrailsDate::new(config.trails.file.clone()),
+    };
+    let datagrams = |option, address: &str, encoding| Plan {
+        state: State::new(option, address),
+        encoder: Encoder {
+            encoding,
+            ..plain.clone()
+        },
+        link: Box::new(UdpLink::new(address)),
+        beats: encoding == Encoding::Json,
+    };
+    let mut plans = Vec::with_capacity(count);
+    let of_log_server = match output.log_server_format {
+        LogServerFormat::Line => Encoding::Line,
+        LogServerFormat::Json => Encoding::Json,
+    };
+    for address in &output.log_servers {
+        plans.push(datagrams("LOG_SERVER", address, of_log_server));
+    }
+    for address in &output.logstash_servers {
+        plans.push(datagrams("LOGSTASH_SERVER", address, Encoding::Logstash));
+    }
+    let mut roots = None;
+    for receiver in &output.syslog_servers {
+        let address = receiver.address.as_str();
+        let tls = match receiver.carrier {
+            Carrier::Udp => {
+                plans.push(datagrams("SYSLOG_SERVER", address, Encoding::Cef));
+                continue;
+            }
+            Carrier::UdpFramed => {
+                plans.push(datagrams("SYSLOG_SERVER", address, Encoding::Rfc5424));
+                continue;
+            }
+            Carrier::Tcp => None,
+            Carrier::Tls => {
+                let bad = |error| SinkError::Tls(address.to_owned(), error);
+                let config = match &roots {
+                    Some(config) => Arc::clone(config),
+                    None => {
+                        let made = tls::client(output.syslog_ca.as_deref()).map_err(bad)?;
+                        Arc::clone(roots.insert(made))
+                    }
+                };
+                Some(Tls::new(config, address).map_err(bad)?)
+            }
+        };
+        let scheme = if tls.is_some() { "tls" } else { "tcp" };
+        let state = State::new("SYSLOG_SERVER", &format!("{scheme}://{address}"));
+        let link: Box<dyn Link> = Box::new(StreamLink::new(address, tls, Arc::clone(&state)));
+        plans.push(Plan {
+            state,
+            encoder: Encoder {
+                encoding: Encoding::Rfc5424,
+                ..plain.clone()
+            },
+            link,
+            beats: false,
+        });
+    }
+    Ok(plans)
+}
+
+/// Events of one read of the capture.
+struct Batch {
+    events: Vec<Event>,
+    /// Whether a receiver that keeps up may be waited for.
+    patient: bool,
+}
+
+/// What the sinks thread works with.
+struct Writer {
+    zone: Zone,
+    line_file: Option<DayFile>,
+    json_file: Option<DayFile>,
+    json: profiles::Encode,
+    console: bool,
+    watch: SinkWatch,
+    patience: Vec<Patience>,
+}
+
+impl Writer {
+    fn run(&mut self, batches: &Receiver<Batch>) {
+        for batch in batches {
+            self.write(batch);
+        }
+        let files = [self.line_file.as_mut(), self.json_file.as_mut()];
+        let ends: Vec<(usize, usize)> = files.into_iter().flatten().map(DayFile::finish).collect();
+        self.count(&ends);
+    }
+
+    /// Counts each file's stored and lost events. An event is lost once however many files miss it,
+    /// and written when the first file has it.
+    fn count(&self, files: &[(usize, usize)]) {
+        let counters = &self.watch.counters;
+        let written = files.first().map_or(0, |&(stored, _)| stored);
+        let lost = files.iter().map(|&(_, lost)| lost).max();
+        SinkCounters::add(&counters.written, written);
+        SinkCounters::add(&counters.failed, lost.unwrap_or_default());
+    }
+
+    /// Writes a batch to every sink.
+    fn write(&mut self, batch: Batch) {
+        let Batch { events, patient } = batch;
+        let zone = &self.zone;
+        let lines = self.line_file.as_mut().map(|file| {
+            let line = |event: &Event, out: &mut String| event.write_line(zone, out);
+            file.write(&events, line, zone)
+        });
+        let objects = self.json_file.as_mut().map(|file| {
+            let object = |event: &Event, out: &mut String| (self.json)(event, zone, out);
+            file.write(&events, object, zone)
+        });
+        let ends: Vec<(usize, usize)> = lines.into_iter().chain(objects).collect();
+        self.count(&ends);
+        if self.console {
+            let mut out = std::io::stderr().lock();
+            for event in &events {
+                let _ = out.write_all(event.to_line(&self.zone).as_bytes());
+            }
+        }
+        if self.watch.endpoints.is_empty() {
+            return;
+        }
+        for event in events.into_iter().map(Arc::new) {
+            for (endpoint, patience) in self.watch.endpoints.iter().zip(&mut self.patience) {
+                endpoint.offer(&event, patient.then_some(patience));
+            }
+        }
+    }
+}
+
+/// Numbers of the sinks, and heartbeats, for other threads.
+#[derive(Clone, Debug)]
+pub struct SinkWatch {
+    counters: Arc<SinkCounters>,
+    endpoints: Arc<[Endpoint]>,
+}
+
+impl SinkWatch {
+    /// Numbers of this moment.
+    #[must_use]
+    pub fn facts(&self) -> SinkFacts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SinkFacts {
+            written: load(&self.counters.written),
+            failed: load(&self.counters.failed),
+            dropped: load(&self.counters.dropped),
+            receivers: self.endpoints.iter().map(Endpoint::facts).collect(),
+        }
+    }
+
+    /// Sends a heartbeat to every `LOG_SERVER`; false when none takes it (`LOG_SERVER_FORMAT line`, or no
+    /// server at all). Never waits.
+    pub fn beat(&self, json: String) -> bool {
+        let message: Arc<str> = json.into();
+        let mut any = false;
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.beats) {
+            endpoint.beat(Arc::clone(&message));
+            any = true;
+        }
+        any
     }
 }
 
 /// The worker's end of the queue.
 pub struct SinkThread {
-    sender: Sender<Vec<Event>>,
-    counters: Arc<SinkCounters>,
+    sender: Sender<Batch>,
+    watch: SinkWatch,
     thread: JoinHandle<()>,
+    /// Each closes when a receiver's thread ends.
+    running: Vec<Receiver<()>>,
+    ender: Ender,
 }
 
 impl SinkThread {
     /// Hands a batch over, waiting for room: for replay, where waiting loses nothing.
     pub fn put(&self, events: Vec<Event>) {
         let count = events.len();
-        if self.sender.send(events).is_err() {
-            SinkCounters::add(&self.counters.dropped, count);
+        let batch = Batch {
+            events,
+            patient: true,
+        };
+        if self.sender.send(batch).is_err() {
+            SinkCounters::add(&self.watch.counters.dropped, count);
         }
     }
 
     /// Hands a batch over, or drops and counts it when the queue is full: for live capture.
     pub fn offer(&self, events: Vec<Event>) {
-        if let Err(TrySendError::Full(events) | TrySendError::Disconnected(events)) =
-            self.sender.try_send(events)
+        let batch = Batch {
+            events,
+            patient: false,
+        };
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            self.sender.try_send(batch)
         {
-            let before = self.counters.dropped.load(Ordering::Relaxed);
-            SinkCounters::add(&self.counters.dropped, events.len());
+            let before = self.watch.counters.dropped.load(Ordering::Relaxed);
+            SinkCounters::add(&self.watch.counters.dropped, batch.events.len());
             if before == 0 {
                 warn!("events are dropped: the sinks cannot keep up (the summary counts them)");
             }
         }
     }
 
-    /// Writes what waits and ends.
+    /// Numbers of this moment.
+    #[must_use]
+    pub fn facts(&self) -> SinkFacts {
+        self.watch.facts()
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn watch(&self) -> SinkWatch {
+        self.watch.clone()
+    }
+
+    /// Writes what waits, sends what can be sent within [`FLUSH`], and ends. Says what each receiver
+    /// did not get.
     pub fn finish(self) -> Arc<SinkCounters> {
         drop(self.sender);
         if self.thread.join().is_err() {
             warn!("the sink thread ended with a panic; its last events may be lost");
         }
-        self.counters
+        let deadline = Instant::now() + FLUSH;
+        self.ender.end(deadline);
+        for running in &self.running {
+            let _ = running.recv_deadline(deadline);
+        }
+        for endpoint in self.watch.endpoints.iter() {
+            endpoint.state().settle();
+        }
+        let counters = self.watch.counters.as_ref();
+        for facts in self.watch.facts().receivers {
+            if facts.option == "LOG_SERVER" {
+                counters.sent.fetch_add(facts.sent, Ordering::Relaxed);
+                counters.unsent.fetch_add(facts.lost, Ordering::Relaxed);
+            }
+        }
+        self.watch.counters
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use maltrail_core::config::Environment;
-
-    use super::*;
-
-    /// Syslog is not sent yet, so it must not silence the terminal.
-    #[test]
-    fn events_always_have_a_place_to_go() {
-        let console = |text: &str| {
-            let read = Config::parse(text, "f", Path::new("/"), &Environment::default());
-            let (config, _) = read.expect("valid");
-            Sinks::open(&config, false)
-                .expect("no folder is needed")
-                .console
-        };
-        assert!(console("DISABLE_LOCAL_LOG_STORAGE true\n"));
-        assert!(console(
-            "DISABLE_LOCAL_LOG_STORAGE true\nSYSLOG_SERVER 192.0.2.1:514\n"
-        ));
-        assert!(!console(
-            "DISABLE_LOCAL_LOG_STORAGE true\nLOG_SERVER 127.0.0.1:9\n"
-        ));
-    }
-}
+mod tests;

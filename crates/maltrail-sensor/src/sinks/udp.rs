@@ -1,109 +1,127 @@
-//! `LOG_SERVER`: one datagram an event.
+//! One datagram an event.
 //!
-//! The address is resolved once; when that or a send fails, it is tried again after 30 s. Failures
-//! are counted and said once, not once an event.
+//! The address is resolved once. When that or a send fails even with a new socket, it is tried again
+//! after 30 s; events of the meantime are lost and counted by the caller.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use super::ending::Ending;
+use super::endpoint::{Link, Outcome};
 
 /// Pause before another try to resolve or open (`spec` sensor §13).
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Sender of datagrams to one server.
-pub struct UdpSink {
+pub(super) struct UdpLink {
     server: String,
+    address: Option<SocketAddr>,
     socket: Option<UdpSocket>,
     /// Time of the last failed try.
     failed_at: Option<Instant>,
-    failing: bool,
 }
 
-impl UdpSink {
+impl UdpLink {
     /// Sends to `host:port` or `[v6]:port`; nothing is resolved yet.
-    pub fn new(server: &str) -> Self {
+    pub(super) fn new(server: &str) -> Self {
         Self {
             server: server.to_owned(),
+            address: None,
             socket: None,
             failed_at: None,
-            failing: false,
         }
     }
 
-    /// Sends one datagram; false when it is lost.
-    pub fn send(&mut self, datagram: &str) -> bool {
-        // A port that nobody listens on answers the first datagram with an error that shows at the
-        // second; the socket is made anew once for such cases.
-        for _ in 0..2 {
-            let Some(socket) = self.connected() else {
-                return false;
-            };
-            match socket.send(datagram.as_bytes()) {
-                Ok(_) => {
-                    if std::mem::take(&mut self.failing) {
-                        info!("events reach LOG_SERVER `{}` again", self.server);
-                    }
-                    return true;
-                }
-                Err(error) => self.fail(&error),
+    /// Makes sure that there is a socket.
+    fn connected(&mut self) -> io::Result<&UdpSocket> {
+        let socket = match (self.socket.take(), self.address) {
+            (Some(socket), _) => socket,
+            (None, Some(address)) => connect(address)?,
+            (None, None) => {
+                let (address, socket) = resolve(&self.server)?;
+                self.address = Some(address);
+                socket
             }
-        }
-        false
+        };
+        Ok(self.socket.insert(socket))
     }
 
-    fn connected(&mut self) -> Option<&UdpSocket> {
-        if self.socket.is_none() && self.failed_at.is_none_or(|at| at.elapsed() >= RETRY) {
-            match connect(&self.server) {
-                Ok(socket) => {
-                    self.socket = Some(socket);
-                    self.failed_at = None;
-                }
-                Err(error) => {
-                    self.fail(&error);
-                    self.failed_at = Some(Instant::now());
-                }
-            }
-        }
-        self.socket.as_ref()
-    }
-
-    fn fail(&mut self, error: &io::Error) {
-        self.socket = None;
-        if !std::mem::replace(&mut self.failing, true) {
-            warn!(
-                "cannot send events to LOG_SERVER `{}`: {error}; tried again, losses are counted",
-                self.server
-            );
-        }
+    fn try_send(&mut self, datagram: &[u8]) -> Result<Outcome, io::Error> {
+        let socket = self.connected()?;
+        socket.send(datagram)?;
+        // A port that nobody listens on answers the datagram with an error; on this machine at once.
+        Ok(match socket.take_error()? {
+            None => Outcome::Sent,
+            Some(error) => Outcome::Lost(error),
+        })
     }
 }
 
-fn connect(server: &str) -> io::Result<UdpSocket> {
-    // compat: a `%zone` is dropped.
-    let plain = match (server.find('%'), server.find(']')) {
-        (Some(zone), Some(end)) if zone < end => format!("{}{}", &server[..zone], &server[end..]),
-        _ => server.to_owned(),
+impl Link for UdpLink {
+    fn deliver(&mut self, message: &[u8], _: &Ending) -> Outcome {
+        if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
+            return Outcome::StillLost;
+        }
+        self.failed_at = None;
+        let mut refused = false;
+        for last in [false, true] {
+            match self.try_send(message) {
+                Ok(Outcome::Sent) if refused => return Outcome::SentAfterLoss,
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    // What a host farther away refused shows at the next send, which is then not made.
+                    refused |= error.kind() == io::ErrorKind::ConnectionRefused;
+                    self.socket = None;
+                    if last || self.address.is_none() {
+                        self.address = None;
+                        self.failed_at = Some(Instant::now());
+                        return Outcome::Lost(error);
+                    }
+                }
+            }
+        }
+        Outcome::StillLost
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+    let local: SocketAddr = if address.is_ipv6() {
+        ([0u16; 8], 0).into()
+    } else {
+        ([0u8; 4], 0).into()
     };
+    let socket = UdpSocket::bind(local)?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+fn resolve(server: &str) -> io::Result<(SocketAddr, UdpSocket)> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in plain.to_socket_addrs()? {
-        let local: SocketAddr = if address.is_ipv6() {
-            ([0u16; 8], 0).into()
-        } else {
-            ([0u8; 4], 0).into()
-        };
-        match UdpSocket::bind(local).and_then(|socket| socket.connect(address).map(|()| socket)) {
-            Ok(socket) => return Ok(socket),
+    for address in without_zone(server).to_socket_addrs()? {
+        match connect(address) {
+            Ok(socket) => return Ok((address, socket)),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
+/// compat: a `%zone` is dropped.
+pub(super) fn without_zone(server: &str) -> String {
+    match (server.find('%'), server.find(']')) {
+        (Some(zone), Some(end)) if zone < end => format!("{}{}", &server[..zone], &server[end..]),
+        _ => server.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn send(link: &mut UdpLink, message: &str) -> Outcome {
+        link.deliver(message.as_bytes(), &Ending::never())
+    }
 
     #[test]
     fn datagrams_arrive_as_they_are() {
@@ -111,8 +129,11 @@ mod tests {
         server
             .set_read_timeout(Some(Duration::from_secs(5)))
             .expect("timeout");
-        let mut sink = UdpSink::new(&server.local_addr().expect("address").to_string());
-        assert!(sink.send("1700000000 line\n"));
+        let mut link = UdpLink::new(&server.local_addr().expect("address").to_string());
+        assert!(matches!(
+            send(&mut link, "1700000000 line\n"),
+            Outcome::Sent
+        ));
         let mut buffer = [0; 64];
         let count = server.recv(&mut buffer).expect("datagram");
         assert_eq!(&buffer[..count], b"1700000000 line\n");
@@ -120,15 +141,31 @@ mod tests {
 
     #[test]
     fn a_name_without_address_costs_one_try_in_thirty_seconds() {
-        let mut sink = UdpSink::new("no-such-host.invalid:8337");
-        assert!(!sink.send("x"));
-        let first = sink.failed_at;
-        assert!(first.is_some() && !sink.send("x"));
-        assert_eq!(sink.failed_at, first, "no second look-up");
+        let mut link = UdpLink::new("no-such-host.invalid:8337");
+        assert!(matches!(send(&mut link, "x"), Outcome::Lost(_)));
+        let first = link.failed_at;
+        assert!(first.is_some());
+        assert!(matches!(send(&mut link, "x"), Outcome::StillLost));
+        assert_eq!(link.failed_at, first, "no second look-up");
+    }
+
+    #[test]
+    fn what_a_closed_port_refuses_is_lost_and_what_comes_later_arrives() {
+        let closed = UdpSocket::bind("127.0.0.1:0").expect("socket");
+        let address = closed.local_addr().expect("address");
+        drop(closed);
+        let mut link = UdpLink::new(&address.to_string());
+        for _ in 0..5 {
+            assert!(matches!(send(&mut link, "x"), Outcome::Lost(_)));
+        }
+        let _open = UdpSocket::bind(address).expect("socket");
+        assert!(matches!(send(&mut link, "x"), Outcome::Sent), "no pause");
     }
 
     #[test]
     fn zones_of_ipv6_addresses_are_dropped() {
-        assert!(connect("[::1%lo]:8337").is_ok());
+        assert_eq!(without_zone("[fe80::1%eth0]:514"), "[fe80::1]:514");
+        assert_eq!(without_zone("a%b:514"), "a%b:514");
+        assert!(resolve("[::1%lo]:8337").is_ok());
     }
 }
