@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
 
 /// Reads an address in any valid spelling: dotted quad without leading zeros, or IPv6 with or
 /// without brackets. A `%zone` is dropped.
@@ -99,6 +99,19 @@ impl NetworkSet {
         }
     }
 
+    /// The fewest networks that make up the set, in order.
+    pub fn networks(&self) -> Vec<IpNet> {
+        let v4 = self
+            .v4
+            .iter()
+            .flat_map(|&(start, end)| Ipv4Subnets::new(start.into(), end.into(), 0).map(IpNet::V4));
+        let v6 = self
+            .v6
+            .iter()
+            .flat_map(|&(start, end)| Ipv6Subnets::new(start.into(), end.into(), 0).map(IpNet::V6));
+        v4.chain(v6).collect()
+    }
+
     /// Whether the set holds no address.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
@@ -148,6 +161,20 @@ pub fn is_localhost(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_is_made_of_the_fewest_networks() {
+        let nets = [
+            "10.0.0.0/9",
+            "10.128.0.0/9",
+            "192.0.2.7/32",
+            "2001:db8::/33",
+            "2001:db8:8000::/33",
+        ];
+        let set = NetworkSet::new(nets.iter().filter_map(|text| parse_net(text)));
+        let texts: Vec<String> = set.networks().iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+    }
 
     #[test]
     fn every_spelling_is_the_same_number() {

@@ -11,6 +11,8 @@
 //!
 //! Bound: the notes that were put and not merged yet, which the caller limits.
 
+use std::collections::VecDeque;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use maltrail_core::event::Event;
@@ -28,6 +30,9 @@ use crate::flow::Flow;
 /// Merges the notes of several engines.
 #[derive(Debug)]
 pub struct Merger {
+    /// What each engine has said.
+    queues: Vec<VecDeque<Batch>>,
+    waiting: usize,
     config: EngineConfig,
     whitelist: Arc<Whitelist>,
     census: Census,
@@ -42,11 +47,34 @@ pub struct Merger {
     exhausted: Exhausted,
 }
 
+/// Notes of which a part may be reported.
+#[derive(Debug)]
+struct Batch {
+    items: Peekable<std::vec::IntoIter<Noted>>,
+    texts: Notes,
+}
+
+impl Batch {
+    fn new(mut notes: Notes) -> Self {
+        Self {
+            items: std::mem::take(&mut notes.items).into_iter().peekable(),
+            texts: notes,
+        }
+    }
+
+    /// The number of what comes next.
+    fn order(&mut self) -> Option<u64> {
+        Some(self.items.peek()?.order)
+    }
+}
+
 impl Merger {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(config: EngineConfig, whitelist: Arc<Whitelist>) -> Self {
         Self {
+            queues: Vec::new(),
+            waiting: 0,
             census: Census::new(&config),
             config,
             whitelist,
@@ -73,29 +101,52 @@ impl Merger {
         counters
     }
 
-    /// Reports what these notes say, in their common order. Notes of one engine are in order
-    /// already; among equal numbers the engine that stands first comes first.
-    pub fn merge(&mut self, notes: Vec<Notes>, out: &mut Vec<Event>) {
-        let mut texts = Vec::with_capacity(notes.len());
-        let mut queues = Vec::with_capacity(notes.len());
-        for mut notes in notes {
-            queues.push(std::mem::take(&mut notes.items).into_iter().peekable());
-            texts.push(notes);
+    /// Takes what engine `worker` noted; it is reported by [`Merger::merge`].
+    pub fn put(&mut self, worker: usize, notes: Notes) {
+        if worker >= self.queues.len() {
+            self.queues.resize_with(worker + 1, VecDeque::new);
         }
+        if let Some(queue) = self.queues.get_mut(worker)
+            && !notes.is_empty()
+        {
+            self.waiting += notes.len();
+            queue.push_back(Batch::new(notes));
+        }
+    }
+
+    /// How many things were said and are not reported yet.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Reports what waits with a number of at most `until`, in the common order. Notes of one engine are
+    /// in order already; among equal numbers the engine that stands first comes first.
+    pub fn merge(&mut self, until: u64, out: &mut Vec<Event>) {
+        let mut queues = std::mem::take(&mut self.queues);
         loop {
             let orders = queues.iter_mut().enumerate();
             let next = orders
-                .filter_map(|(at, queue)| Some((queue.peek()?.order, at)))
-                .min();
+                .filter_map(|(at, queue)| Some((queue.front_mut()?.order()?, at)))
+                .min()
+                .filter(|&(order, _)| order <= until);
             let Some((order, at)) = next else { break };
-            let (Some(queue), Some(texts)) = (queues.get_mut(at), texts.get(at)) else {
+            let Some(queue) = queues.get_mut(at) else {
                 break;
             };
             // All that one engine says under a number stays together.
-            while let Some(noted) = queue.next_if(|noted| noted.order == order) {
-                self.item(noted, texts, out);
+            while let Some(batch) = queue.front_mut() {
+                while let Some(noted) = batch.items.next_if(|noted| noted.order == order) {
+                    self.waiting = self.waiting.saturating_sub(1);
+                    self.item(noted, &batch.texts, out);
+                }
+                if batch.order().is_some() {
+                    break;
+                }
+                queue.pop_front();
             }
         }
+        self.queues = queues;
     }
 
     /// Lets time pass; what came due.

@@ -139,6 +139,22 @@ pub enum Workers {
     PerCore,
 }
 
+/// Most workers unless `CAPTURE_WORKERS` says otherwise: files of the reference ask for 16.
+const MOST_WORKERS: u32 = 4;
+
+impl Workers {
+    /// How many that is on a machine with so many cores; at least one.
+    #[must_use]
+    pub fn count(self, cores: u32) -> usize {
+        let count = match self {
+            Self::Exactly(count) => count,
+            Self::AtMost(count) => count.min(cores).min(MOST_WORKERS),
+            Self::PerCore => cores.min(MOST_WORKERS),
+        };
+        count.max(1) as usize
+    }
+}
+
 /// Where the time of a replayed packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampSource {
@@ -325,4 +341,24 @@ pub struct TrailsConfig {
     pub reload_min_ratio: f64,
     /// `USER_WHITELIST`.
     pub user_whitelist: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_files_ask_for_more_workers_than_are_of_use() {
+        for (workers, cores, wanted) in [
+            (Workers::AtMost(16), 8, 4),
+            (Workers::AtMost(16), 2, 2),
+            (Workers::AtMost(1), 8, 1),
+            (Workers::AtMost(0), 8, 1),
+            (Workers::PerCore, 3, 3),
+            (Workers::PerCore, 64, 4),
+            (Workers::Exactly(16), 8, 16),
+        ] {
+            assert_eq!(workers.count(cores), wanted, "{workers:?} on {cores}");
+        }
+    }
 }

@@ -359,8 +359,11 @@ impl Team {
 
     fn merge(&mut self, out: &mut Vec<Event>) {
         self.round = 0;
-        let notes = self.scouts.iter_mut().map(Engine::take_notes).collect();
-        self.merger.merge(notes, out);
+        for (worker, scout) in self.scouts.iter_mut().enumerate() {
+            self.merger.put(worker, scout.take_notes());
+        }
+        self.merger.merge(u64::MAX, out);
+        assert_eq!(self.merger.waiting(), 0);
     }
 }
 
