@@ -82,8 +82,7 @@ impl Observables {
     pub fn name(&mut self, at: Timestamp, name: &str) {
         let room = self.room();
         let hash = self.names.seed.hash_one(name);
-        let known = |key: &Box<str>| **key == *name;
-        let place = self.names.find(hash, known);
+        let place = self.names.find(hash, |known| **known == *name);
         let place = place.or_else(|| room.then(|| self.names.append(hash, name.into())).flatten());
         match place {
             Some(place) => self.names.count(place, at.secs()),
