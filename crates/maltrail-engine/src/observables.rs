@@ -32,8 +32,9 @@ const LOCAL: u8 = 1 << 1;
 /// Flags of a row: an address elsewhere.
 const REMOTE: u8 = 2 << 1;
 
-/// Places of the recent IPv4 and IPv6 addresses: 16 and 24 KiB, which the level 2 cache has room for.
-const RECENT_BITS: [u32; 2] = [11, 10];
+/// Places of the recent IPv4 and IPv6 addresses: 32 and 64 KiB, of which only what is in use is in a
+/// cache.
+const RECENT_BITS: [u32; 2] = [12, 11];
 
 /// A window in memory.
 #[derive(Debug)]
@@ -81,8 +82,7 @@ impl Observables {
     pub fn name(&mut self, at: Timestamp, name: &str) {
         let room = self.room();
         let hash = self.names.seed.hash_one(name);
-        let known = |key: &Box<str>| **key == *name;
-        let place = self.names.find(hash, known);
+        let place = self.names.find(hash, |known| **known == *name);
         let place = place.or_else(|| room.then(|| self.names.append(hash, name.into())).flatten());
         match place {
             Some(place) => self.names.count(place, at.secs()),

@@ -14,6 +14,7 @@ pub mod capture;
 pub mod cli;
 mod console;
 mod live;
+pub mod observables;
 mod offline;
 pub mod pulse;
 mod reload;

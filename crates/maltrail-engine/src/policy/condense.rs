@@ -43,6 +43,10 @@ pub(super) enum Outcome {
 /// The groups.
 #[derive(Debug)]
 pub(super) struct Condenser {
+    #[expect(
+        clippy::vec_box,
+        reason = "a growing list would copy megabytes while packets wait"
+    )]
     groups: Vec<Box<Merge>>,
     /// Places in `groups`, by source and trail.
     table: HashTable<u32>,

@@ -1,6 +1,7 @@
 //! Several events as one: the first of them, the distinct values of four columns, and the count.
 //!
-//! Ports, destinations and protocols are collected; everything else is what the first event says.
+//! Ports, destinations and protocols are collected; everything else is what the first event says, and
+//! the reasons of events with another info stand beside its own.
 //! One event that was never joined by another comes back as it was. An event that has several members in
 //! a column, as merged ones do, brings each of them.
 //!
@@ -11,7 +12,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use maltrail_core::event::{Event, Members};
+use maltrail_core::event::details::MAX_REASONS;
+use maltrail_core::event::{Event, Members, Reason};
 use maltrail_core::time::Timestamp;
 
 use super::key::Seed;
@@ -70,6 +72,9 @@ impl Merge {
     /// Adds an event; how many of its values found no room among `limit`.
     pub(super) fn add(&mut self, event: &Event, limit: usize) -> u64 {
         self.count = self.count.saturating_add(event.details.count());
+        if self.first.info != event.info {
+            self.explain(event);
+        }
         if !self.is_widened_by(event) {
             return 0;
         }
@@ -85,6 +90,27 @@ impl Merge {
             self.bytes += column.bytes() - before;
         }
         left_out
+    }
+
+    /// Adds the reasons of an event that says something else than the first.
+    fn explain(&mut self, event: &Event) {
+        let reasons = &mut self.first.details.reasons;
+        for reason in &event.details.reasons {
+            let known = reasons.iter().any(|known| {
+                (&known.rule, &known.key, &known.field, &known.source)
+                    == (&reason.rule, &reason.key, &reason.field, &reason.source)
+            });
+            if known || reasons.len() >= MAX_REASONS {
+                continue;
+            }
+            self.bytes += reason_bytes(reason);
+            // The evidence is that of the first event.
+            let offset = None;
+            reasons.push(Reason {
+                offset,
+                ..reason.clone()
+            });
+        }
     }
 
     /// Whether a column with `limit` values would have to leave out one of the event's.
@@ -146,17 +172,19 @@ fn texts(event: &Event) -> [&str; COLUMNS] {
     ]
 }
 
+/// Bytes of an allocation; none for nothing.
+const fn of(length: usize) -> usize {
+    if length == 0 { 0 } else { length + ALLOCATION }
+}
+
+fn reason_bytes(reason: &Reason) -> usize {
+    size_of_val(reason) + of(reason.key.len()) + of(reason.source.len())
+}
+
 /// Bytes that an event keeps outside itself, about.
 fn heap_bytes(event: &Event) -> usize {
-    let of = |length: usize| {
-        if length == 0 { 0 } else { length + ALLOCATION }
-    };
     let details = &event.details;
-    let reasons: usize = details
-        .reasons
-        .iter()
-        .map(|reason| size_of_val(reason) + of(reason.key.len()) + of(reason.source.len()))
-        .sum();
+    let reasons: usize = details.reasons.iter().map(reason_bytes).sum();
     let proto = match &event.proto {
         Cow::Borrowed(_) => 0,
         Cow::Owned(text) => of(text.capacity()),
@@ -303,7 +331,7 @@ impl fmt::Display for Value {
 
 #[cfg(test)]
 mod tests {
-    use maltrail_core::event::{Evidence, Reason};
+    use maltrail_core::event::Evidence;
 
     use super::super::tests::event;
     use super::*;
@@ -365,6 +393,44 @@ mod tests {
             source: "r".to_owned(),
         });
         assert_eq!(Merge::new(one.clone()).into_event(), one);
+    }
+
+    #[test]
+    fn reasons_of_another_info_are_kept() {
+        let because = |rule: &'static str, offset| Reason {
+            rule: rule.into(),
+            key: String::new(),
+            field: "packet".into(),
+            offset,
+            source: "r".to_owned(),
+        };
+        let with = |info: &str, rule| {
+            let mut event = event("203.0.113.7", 1, 443, "t");
+            event.info = info.to_owned();
+            event.details.reasons.push(because(rule, Some(4)));
+            event
+        };
+        let mut merge = Merge::new(with("known attacker", "trail"));
+        let before = merge.bytes();
+        merge.add(&with("known attacker", "other"), MAX_VALUES);
+        merge.add(
+            &with("potential port scanning", "port_scanning"),
+            MAX_VALUES,
+        );
+        merge.add(
+            &with("potential port scanning", "port_scanning"),
+            MAX_VALUES,
+        );
+        assert!(merge.bytes() > before);
+        for n in 0..40 {
+            let mut more = with("another", "x");
+            more.details.reasons[0].key = n.to_string();
+            merge.add(&more, MAX_VALUES);
+        }
+        let reasons = merge.into_event().details.reasons;
+        assert_eq!(reasons.len(), MAX_REASONS);
+        assert_eq!(reasons[0], because("trail", Some(4)));
+        assert_eq!(reasons[1], because("port_scanning", None));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Limits {
     pub(crate) const DEFAULT: Self = Self {
         groups: 50_000,
         values: merge::MAX_VALUES,
-        bytes: 72 << 20,
+        bytes: 64 << 20,
     };
 }
 

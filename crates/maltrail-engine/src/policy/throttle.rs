@@ -137,7 +137,7 @@ impl Throttle {
     }
 
     /// Summarizes windows that are over at `now`, and forgets the keys that had no event in the last
-    /// one's time.
+    /// one's time. A window that begins more than its length ahead is over, too: the clock went back.
     pub(super) fn housekeep(
         &mut self,
         now: i64,
@@ -156,11 +156,17 @@ impl Throttle {
                 self.restart(start, at, now, out, counters);
             }
         }
+        while let Some(&(start, at)) = self.order.last() {
+            if start.saturating_sub(now) <= self.window_secs {
+                break;
+            }
+            self.forget(start, at, out, counters);
+        }
     }
 
     /// Summarizes everything; no key is left.
     pub(super) fn finish(&mut self, out: &mut Vec<Event>, counters: &mut PolicyCounters) {
-        let mut held = Vec::new();
+        let mut held: Vec<Box<Merge>> = Vec::new();
         for (_, at) in std::mem::take(&mut self.order) {
             let entry = self.slots.get_mut(at as usize).and_then(Option::take);
             held.extend(entry.and_then(|entry| entry.held));
@@ -169,7 +175,7 @@ impl Throttle {
         self.free.clear();
         self.table.clear();
         self.bytes = 0;
-        held.sort_by_key(|held: &Box<Merge>| held.time());
+        held.sort_by_key(|held| held.time());
         for held in held {
             summarize(held, out, counters);
         }
@@ -372,12 +378,16 @@ mod tests {
         assert_eq!(run.counts(), [1, 1]);
         run.events(59, 3, "192.0.2.1");
         assert_eq!(run.counts(), [1, 1, 1, 1]);
-        // A window that lies far ahead ends none of the others late.
+        // A window far ahead ends none of the others late, and ends when the clock is back.
         run.events(1_000_000, 4, "192.0.2.9");
         run.events(0, 4, "192.0.2.8");
         assert_eq!(run.counts(), [1; 6]);
         run.housekeep(60);
-        assert_eq!(run.lines(), [("192.0.2.8".to_owned(), 0, 1)]);
+        let ended = [
+            ("192.0.2.8".to_owned(), 0, 1),
+            ("192.0.2.9".to_owned(), 1_000_000, 1),
+        ];
+        assert_eq!(run.lines(), ended);
     }
 
     #[test]
