@@ -203,6 +203,16 @@ impl Engine {
         self.scratch = out;
     }
 
+    /// How much was noted since [`Engine::take_notes`].
+    #[inline]
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        match &self.across {
+            Across::Here(_) => 0,
+            Across::Elsewhere(notes) => notes.len(),
+        }
+    }
+
     /// What was noted since the last call; nothing for an engine that works alone.
     pub fn take_notes(&mut self) -> Notes {
         match &mut self.across {

@@ -1,133 +1,298 @@
-//! Live detection: the worker that owns the captures and the engine.
+//! Live detection by one worker, or by several whose notes are merged.
+//!
+//! ```text
+//! alone:    sockets ─► Engine ─────────────────────► Outbox            one thread
+//! several:  sockets ─► Engine::note ─ queue ─► Merger ─► Outbox        one thread each, and one that merges
+//! ```
+//!
+//! Notes are merged up to the time that every worker has seen. Bounds: [`QUEUE`] batches of a worker; one
+//! whose queue is full waits, and the kernel's ring fills meanwhile. Notes wait [`PATIENCE`] at most and
+//! [`MOST_WAITING`] in all; beyond it they are merged as they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use maltrail_core::event::Event;
 use maltrail_core::time::Timestamp;
-use maltrail_engine::{Engine, IgnoreRules};
-use tracing::{error, warn};
+use maltrail_engine::{Engine, Merger, Notes};
 
-use crate::app::Totals;
-use crate::capture::live::{Interface, Polled};
+use crate::outbox::Outbox;
+use crate::post::Post;
 use crate::reload::Reloads;
-use crate::sinks::SinkThread;
+use crate::trails::Lists;
+use crate::vitals::Vitals;
 
-/// Packets taken from one interface before the others get their turn.
-const TURN: usize = 1024;
 /// Nap when no interface had a packet. The kernel's ring holds seconds of traffic; a blocking read
 /// would hold up events, timers and a stop until the next packet.
 const NAP: Duration = Duration::from_millis(5);
+/// Pause between two housekeepings.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Batches of notes of all workers that may wait for the merging thread.
+const QUEUE: usize = 64;
+/// How long notes wait for a worker that says nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Most notes that wait.
+const MOST_WAITING: usize = 1 << 20;
+/// Batches between which a busy worker hands its notes on, as a number of notes.
+const BATCH: usize = 8192;
+/// The longest that an idle worker leaves the merging thread without word of its time.
+const WORD: Duration = Duration::from_millis(100);
 
-/// What one worker works with.
-pub(crate) struct Worker<'a> {
-    pub(crate) engine: &'a mut Engine,
-    pub(crate) sinks: &'a SinkThread,
-    /// Where new lists come from.
-    pub(crate) reloads: &'a Reloads,
-    pub(crate) ignore: Arc<IgnoreRules>,
-    pub(crate) stop: &'a AtomicBool,
+/// Captures with one worker until `stop`.
+///
+/// # Errors
+/// When every interface has failed.
+pub(crate) fn alone(
+    mut post: Post,
+    engine: &mut Engine,
+    outbox: &mut Outbox,
+    reloads: &Reloads,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut kept = Instant::now();
+    let mut events = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(lists) = reloads.take() {
+            engine.set_trails(lists.trails, lists.whitelist);
+            outbox.set_ignore(lists.ignore);
+        }
+        let turn = post.turn(|link, at, frame| engine.packet(link, at, frame, &mut events))?;
+        if kept.elapsed() >= HOUSEKEEPING {
+            kept = Instant::now();
+            let now = Timestamp::now();
+            engine.tick(now, &mut events);
+            outbox.put(&mut events);
+            post.housekeep(now, engine);
+            outbox.housekeep(now);
+        }
+        outbox.put(&mut events);
+        if turn.packets == 0 {
+            std::thread::sleep(NAP);
+        }
+    }
+    engine.finish(Timestamp::now(), &mut events);
+    outbox.put(&mut events);
+    post.finish(engine);
+    Ok(())
 }
 
-impl Worker<'_> {
-    /// Captures until `stop`.
-    ///
-    /// # Errors
-    /// When every interface has failed.
-    pub(crate) fn run(
-        mut self,
-        mut interfaces: Vec<Interface>,
-        totals: &mut Totals,
-    ) -> anyhow::Result<()> {
-        let mut ticked = Instant::now();
-        while !self.stop.load(Ordering::Relaxed) {
-            self.adopt();
-            let mut out = Vec::new();
-            let mut idle = true;
-            let mut failed = None;
-            for (at, interface) in interfaces.iter_mut().enumerate() {
-                match turn(interface, self.engine, &mut out, totals) {
-                    Ok(packets) => idle &= packets == 0,
-                    Err(error) => {
-                        error!("capture on `{}` ended: {error}", interface.name());
-                        failed = Some(at);
-                    }
+/// What a worker hands to the thread that merges.
+struct Word {
+    worker: usize,
+    notes: Notes,
+    /// It has seen all packets up to this time.
+    until: Timestamp,
+}
+
+/// Captures with several workers until `stop`; each post has its engine.
+///
+/// # Errors
+/// When a worker has failed.
+pub(crate) fn team(
+    posts: Vec<(Post, Engine)>,
+    mut merger: Merger,
+    outbox: &mut Outbox,
+    reloads: &Reloads,
+    vitals: &Vitals,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<()> {
+    let (sender, words) = bounded(QUEUE);
+    let mut fresh = Vec::new();
+    let mut threads = Vec::new();
+    for (worker, (post, engine)) in posts.into_iter().enumerate() {
+        let (lists, incoming) = bounded(1);
+        fresh.push(lists);
+        let (stop, words) = (Arc::clone(stop), sender.clone());
+        let member = Member {
+            worker,
+            post,
+            engine,
+            words,
+            lists: incoming,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker {worker}"))
+            .spawn(move || member.run(&stop))
+            .context("cannot start a worker")?;
+        threads.push(thread);
+    }
+    drop(sender);
+    let mut desk = MergingDesk {
+        seen: vec![Timestamp::default(); threads.len()],
+        oldest: None,
+        events: Vec::new(),
+        merger: &mut merger,
+        outbox,
+        vitals,
+    };
+    desk.run(&words, reloads, &fresh);
+    let mut failure = None;
+    for (worker, thread) in threads.into_iter().enumerate() {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failure = Some(error),
+            Err(_) => failure = Some(anyhow::anyhow!("worker {worker} ended by a fault of ours")),
+        }
+    }
+    desk.finish();
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// One worker of several.
+struct Member {
+    worker: usize,
+    post: Post,
+    engine: Engine,
+    words: Sender<Word>,
+    lists: Receiver<Lists>,
+}
+
+impl Member {
+    fn run(mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let result = self.capture(stop);
+        if result.is_err() {
+            // Half a sensor would look like a whole one.
+            stop.store(true, Ordering::Relaxed);
+        }
+        let now = Timestamp::now();
+        self.engine.note_end(order(now), now);
+        let notes = self.engine.take_notes();
+        let _ = self.words.send(Word {
+            worker: self.worker,
+            notes,
+            until: now,
+        });
+        self.post.finish(&mut self.engine);
+        result
+    }
+
+    fn capture(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let (mut kept, mut told) = (Instant::now(), Instant::now());
+        while !stop.load(Ordering::Relaxed) {
+            if let Ok(lists) = self.lists.try_recv() {
+                self.engine.set_trails(lists.trails, lists.whitelist);
+            }
+            let engine = &mut self.engine;
+            let turn = self
+                .post
+                .turn(|link, at, frame| engine.note(order(at), link, at, frame))?;
+            if kept.elapsed() >= HOUSEKEEPING {
+                kept = Instant::now();
+                let now = Timestamp::now();
+                self.engine.note_time(order(turn.until), turn.until);
+                self.post.housekeep(now, &mut self.engine);
+            }
+            let notes = self.engine.waiting();
+            if notes >= BATCH || told.elapsed() >= WORD || (turn.packets == 0 && notes > 0) {
+                told = Instant::now();
+                let word = Word {
+                    worker: self.worker,
+                    notes: self.engine.take_notes(),
+                    until: turn.until,
+                };
+                if self.words.send(word).is_err() {
+                    bail!("the thread that merges has ended");
                 }
             }
-            if let Some(at) = failed {
-                totals.add_stats(&interfaces.swap_remove(at).stats());
-                if interfaces.is_empty() {
-                    bail!("no interface is left to capture on");
-                }
-            }
-            if ticked.elapsed() >= Duration::from_secs(1) {
-                self.engine.tick(Timestamp::now(), &mut out);
-                ticked = Instant::now();
-            }
-            self.report(out, totals);
-            if idle {
+            if turn.packets == 0 {
                 std::thread::sleep(NAP);
             }
         }
-        let mut out = Vec::new();
-        self.engine.finish(Timestamp::now(), &mut out);
-        self.report(out, totals);
-        losses(&mut interfaces, totals);
         Ok(())
     }
-
-    /// Takes new lists when there are any: a few pointers, between packets.
-    fn adopt(&mut self) {
-        if let Some(lists) = self.reloads.take() {
-            self.engine.set_trails(lists.trails, lists.whitelist);
-            self.ignore = lists.ignore;
-        }
-    }
-
-    fn report(&self, mut events: Vec<Event>, totals: &mut Totals) {
-        if events.is_empty() {
-            return;
-        }
-        totals.admit(&self.ignore, &mut events);
-        if !events.is_empty() {
-            self.sinks.offer(events);
-        }
-    }
 }
 
-fn losses(interfaces: &mut [Interface], totals: &mut Totals) {
-    for interface in interfaces {
-        let stats = interface.stats();
-        totals.add_stats(&stats);
-        if stats.dropped > 0 {
-            warn!(
-                "`{}`: the kernel dropped {} of {} packets (CAPTURE_BUFFER_SIZE gives it more room)",
-                interface.name(),
-                stats.dropped,
-                stats.received
-            );
-        }
-    }
+/// The number of a packet among those of all workers: its time.
+fn order(at: Timestamp) -> u64 {
+    u64::try_from(at.micros()).unwrap_or_default()
 }
 
-fn turn(
-    interface: &mut Interface,
-    engine: &mut Engine,
-    out: &mut Vec<Event>,
-    totals: &mut Totals,
-) -> Result<usize, pcap::Error> {
-    let link = interface.link();
-    for taken in 0..TURN {
-        match interface.poll()? {
-            Polled::Packet { at, frame } => {
-                totals.packets += 1;
-                totals.last = at;
-                engine.packet(link, at, frame, out);
+/// The thread that merges.
+struct MergingDesk<'a> {
+    /// Up to when each worker has seen everything.
+    seen: Vec<Timestamp>,
+    /// Since when something waits.
+    oldest: Option<Instant>,
+    events: Vec<Event>,
+    merger: &'a mut Merger,
+    outbox: &'a mut Outbox,
+    vitals: &'a Vitals,
+}
+
+impl MergingDesk<'_> {
+    /// Merges until all workers have ended.
+    fn run(&mut self, words: &Receiver<Word>, reloads: &Reloads, fresh: &[Sender<Lists>]) {
+        let mut kept = Instant::now();
+        loop {
+            match words.recv_timeout(WORD) {
+                Ok(word) => {
+                    self.take(word);
+                    while let Ok(word) = words.try_recv() {
+                        self.take(word);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Polled::Nothing => return Ok(taken),
+            if let Some(lists) = reloads.take() {
+                for worker in fresh {
+                    // It takes them at its next turn; an ended one needs none.
+                    let _ = worker.send_timeout(lists.clone(), PATIENCE);
+                }
+                self.merger.set_trails(lists.whitelist);
+                self.outbox.set_ignore(lists.ignore);
+            }
+            self.merge();
+            if kept.elapsed() >= HOUSEKEEPING {
+                kept = Instant::now();
+                let common = self.common();
+                if common > Timestamp::default() {
+                    self.merger.tick(common, &mut self.events);
+                    self.outbox.put(&mut self.events);
+                }
+                self.vitals.census(self.merger.counters());
+                self.outbox.housekeep(Timestamp::now());
+            }
         }
     }
-    Ok(TURN)
+
+    fn take(&mut self, word: Word) {
+        self.merger.put(word.worker, word.notes);
+        if let Some(seen) = self.seen.get_mut(word.worker) {
+            *seen = word.until;
+        }
+    }
+
+    /// Up to when all workers have seen everything.
+    fn common(&self) -> Timestamp {
+        self.seen.iter().copied().min().unwrap_or_default()
+    }
+
+    fn merge(&mut self) {
+        let late = self.oldest.is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
+        let all = late || self.merger.waiting() > MOST_WAITING;
+        let until = if all { u64::MAX } else { order(self.common()) };
+        let before = self.merger.waiting();
+        self.merger.merge(until, &mut self.events);
+        let after = self.merger.waiting();
+        self.oldest = match (after, after < before) {
+            (0, _) => None,
+            (_, true) => Some(Instant::now()),
+            (_, false) => Some(self.oldest.unwrap_or_else(Instant::now)),
+        };
+        self.outbox.put(&mut self.events);
+    }
+
+    fn finish(mut self) {
+        self.merger.merge(u64::MAX, &mut self.events);
+        self.merger.finish(Timestamp::now(), &mut self.events);
+        self.outbox.put(&mut self.events);
+        self.vitals.census(self.merger.counters());
+    }
 }

@@ -363,6 +363,9 @@ impl CaptureConfig {
             immediate: settings.bool("CAPTURE_IMMEDIATE"),
             buffer_bytes,
             workers: workers(settings, reader.environment),
+            fanout_group: settings
+                .int("CAPTURE_FANOUT_GROUP")
+                .map(|group| (group & 0xffff) as u16),
             timestamps: match settings.choice("OFFLINE_TIMESTAMPS") {
                 "wallclock" => TimestampSource::WallClock,
                 _ => TimestampSource::Pcap,

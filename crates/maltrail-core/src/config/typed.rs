@@ -122,6 +122,8 @@ pub struct CaptureConfig {
     pub buffer_bytes: u64,
     /// `PROCESS_COUNT` and `CAPTURE_WORKERS`.
     pub workers: Workers,
+    /// `CAPTURE_FANOUT_GROUP`, its low 16 bits; `None` for one of this process.
+    pub fanout_group: Option<u16>,
     /// `OFFLINE_TIMESTAMPS`.
     pub timestamps: TimestampSource,
     /// `RUN_AS`.

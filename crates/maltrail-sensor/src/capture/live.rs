@@ -1,11 +1,20 @@
 //! Capture from an interface through libpcap.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
+use maltrail_core::addr::NetworkSet;
 use maltrail_core::config::CaptureConfig;
 use maltrail_core::time::Timestamp;
 use maltrail_wire::LinkType;
 use pcap::{Active, Capture, Device};
+use tracing::warn;
+
+use super::fanout;
+
+/// Smallest ring of one socket, in bytes.
+const MIN_BUFFER: u64 = 2 << 20;
 
 /// An open interface.
 pub struct Interface {
@@ -22,6 +31,8 @@ pub enum Polled<'a> {
         at: Timestamp,
         /// Its bytes, at most CAPTURE_SNAPLEN.
         frame: &'a [u8],
+        /// How many bytes it had on the wire.
+        wire: u32,
     },
     /// Nothing now.
     Nothing,
@@ -34,19 +45,64 @@ pub struct InterfaceStats {
     pub received: u64,
     /// Packets dropped for want of room.
     pub dropped: u64,
+    /// Packets dropped by the interface or its driver.
+    pub interface_dropped: u64,
 }
 
-/// Opens every interface of `MONITOR_INTERFACE`.
+/// Opens every interface of `MONITOR_INTERFACE`, once for each of `workers`; packets are spread
+/// by own host. When the kernel cannot do so, one worker gets all, and that is said.
 ///
 /// # Errors
-/// An unknown interface (with the known ones), no right to capture (with the remedy), or a filter
-/// that does not compile.
-pub fn open(config: &CaptureConfig) -> anyhow::Result<Vec<Interface>> {
-    config
-        .interfaces
-        .iter()
-        .map(|name| Interface::open(name, config))
-        .collect()
+/// An unknown interface (with the known ones), no right to capture (with the remedy), a filter that
+/// does not compile, or a socket that does not join the others: a packet would be seen twice.
+pub fn open(
+    config: &CaptureConfig,
+    home: &NetworkSet,
+    workers: usize,
+) -> anyhow::Result<Vec<Vec<Interface>>> {
+    let all = |share: usize| -> anyhow::Result<Vec<Interface>> {
+        let names = config.interfaces.iter();
+        let buffer = (config.buffer_bytes / share as u64).max(MIN_BUFFER);
+        names.map(|name| Interface::open(name, config, buffer)).collect()
+    };
+    let first = all(workers.max(1))?;
+    if workers < 2 {
+        return Ok(vec![first]);
+    }
+    let program = fanout::program(home);
+    // compat: of this process, one more for each interface.
+    let first_group = config.fanout_group.unwrap_or(std::process::id() as u16);
+    let group = |at: usize| first_group.wrapping_add(at as u16);
+    for (at, interface) in first.iter().enumerate() {
+        if let Err(error) = fanout::join(interface.socket(), group(at), Some(&program)) {
+            if at == 0 {
+                warn!(
+                    "the kernel does not spread packets over several sockets ({error}): one worker does all"
+                );
+                // A socket that has joined alone would get everything as well, but no program.
+                return Ok(vec![all(1)?]);
+            }
+            return Err(refused(interface, &error));
+        }
+    }
+    let mut teams = vec![first];
+    for _ in 1..workers {
+        let interfaces = all(workers)?;
+        for (at, interface) in interfaces.iter().enumerate() {
+            fanout::join(interface.socket(), group(at), None)
+                .map_err(|error| refused(interface, &error))?;
+        }
+        teams.push(interfaces);
+    }
+    Ok(teams)
+}
+
+fn refused(interface: &Interface, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "a socket of `{}` cannot join the others ({error}): CAPTURE_FANOUT_GROUP may be in use; set \
+         another number, or PROCESS_COUNT 1",
+        interface.name()
+    )
 }
 
 /// Names of the interfaces of this machine.
@@ -91,7 +147,7 @@ pub fn may_capture() -> bool {
 pub const CAPTURE_RIGHT: &str = "run it with sudo, or give the program the right: sudo setcap cap_net_raw,cap_net_admin=eip \"$(command -v sensor)\"";
 
 impl Interface {
-    fn open(name: &str, config: &CaptureConfig) -> anyhow::Result<Self> {
+    fn open(name: &str, config: &CaptureConfig, buffer: u64) -> anyhow::Result<Self> {
         let known = interface_names();
         if name != "any" && !known.is_empty() && !known.iter().any(|known| known == name) {
             bail!(
@@ -99,7 +155,7 @@ impl Interface {
                 known.join(", ")
             );
         }
-        let buffer = i32::try_from(config.buffer_bytes).unwrap_or(i32::MAX);
+        let buffer = i32::try_from(buffer).unwrap_or(i32::MAX);
         let capture = Capture::from_device(name)
             .with_context(|| format!("cannot use the interface `{name}`"))?
             .promisc(name != "any")
@@ -141,6 +197,11 @@ impl Interface {
         self.link
     }
 
+    /// Its socket.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.capture.as_fd()
+    }
+
     /// The next frame, without waiting for one.
     ///
     /// # Errors
@@ -153,6 +214,7 @@ impl Interface {
                 Ok(Polled::Packet {
                     at: Timestamp::from_parts(time.tv_sec, micros),
                     frame: packet.data,
+                    wire: packet.header.len,
                 })
             }
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(Polled::Nothing),
@@ -166,7 +228,8 @@ impl Interface {
             |_| InterfaceStats::default(),
             |stats| InterfaceStats {
                 received: stats.received.into(),
-                dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
+                dropped: stats.dropped.into(),
+                interface_dropped: stats.if_dropped.into(),
             },
         )
     }

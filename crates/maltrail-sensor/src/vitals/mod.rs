@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use maltrail_core::time::Timestamp;
+use maltrail_engine::Counters;
 
 use crate::pulse::{Fault, LinkState, PulseFacts};
 
@@ -71,6 +72,8 @@ struct Common {
     policy: PolicyVitals,
     sinks: SinkVitals,
     observables: ObservableVitals,
+    /// What is counted over all workers.
+    census: Counters,
     links: Vec<LinkState>,
     faults: Vec<Fault>,
 }
@@ -165,6 +168,11 @@ impl Vitals {
         locked(&self.common).observables = observables;
     }
 
+    /// Replaces what is counted over all workers, when there are several.
+    pub fn census(&self, counters: Counters) {
+        locked(&self.common).census = counters;
+    }
+
     /// Replaces what is known of the machine's interfaces.
     pub fn links(&self, mut links: Vec<LinkState>) {
         links.truncate(MAX_INTERFACES);
@@ -197,6 +205,10 @@ impl Vitals {
             ..Snapshot::default()
         };
         snapshot.add_up();
+        snapshot.engine.add(&common.census);
+        for (rule, count) in common.census.rules().filter(|&(_, count)| count > 0) {
+            *snapshot.rules.entry(rule).or_default() += count;
+        }
         snapshot
     }
 }
