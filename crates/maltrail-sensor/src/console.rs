@@ -197,10 +197,8 @@ mod tests {
             "the end",
         ];
         // Other tests of this process may complain as well.
-        let ours: Vec<&&str> = messages
-            .iter()
-            .filter(|text| wanted.contains(text))
-            .collect();
-        assert_eq!(ours, wanted.iter().collect::<Vec<_>>(), "{text}");
+        let ours = |text: &&str| wanted.contains(text) || text.starts_with("all is well");
+        let ours: Vec<&str> = messages.into_iter().filter(ours).collect();
+        assert_eq!(ours, wanted, "{text}");
     }
 }

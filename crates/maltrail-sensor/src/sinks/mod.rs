@@ -47,6 +47,8 @@ use udp::UdpLink;
 const QUEUE_BATCHES: usize = 1024;
 /// Longest time for what waits for receivers when the program ends.
 pub const FLUSH: Duration = Duration::from_secs(5);
+/// Part of it in which senders that were at work close what they had open.
+const GRACE: Duration = Duration::from_millis(200);
 /// Most receivers: each has a thread and a queue.
 const RECEIVERS: usize = 64;
 
@@ -425,7 +427,8 @@ impl SinkThread {
             warn!("the sink thread ended with a panic; its last events may be lost");
         }
         let deadline = Instant::now() + FLUSH;
-        self.ender.end(deadline);
+        // Senders give up a little earlier, so that each has counted before the numbers are final.
+        self.ender.end(deadline - GRACE);
         for running in &self.running {
             let _ = running.recv_deadline(deadline);
         }
