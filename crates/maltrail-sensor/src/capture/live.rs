@@ -27,13 +27,26 @@ pub enum Polled<'a> {
     Nothing,
 }
 
+/// A frame and what the kernel says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When the kernel saw it.
+    pub at: Timestamp,
+    /// Its bytes, at most CAPTURE_SNAPLEN.
+    pub bytes: &'a [u8],
+    /// How long it was on the wire.
+    pub wire_len: u32,
+}
+
 /// Counters of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceStats {
     /// Packets that passed the filter.
     pub received: u64,
-    /// Packets dropped for want of room.
+    /// Packets dropped for want of room, or by the interface.
     pub dropped: u64,
+    /// Those among them that the interface or its driver dropped.
+    pub interface_dropped: u64,
 }
 
 /// Opens every interface of `MONITOR_INTERFACE`.
@@ -146,16 +159,31 @@ impl Interface {
     /// # Errors
     /// When the interface is gone or down.
     pub fn poll(&mut self) -> Result<Polled<'_>, pcap::Error> {
+        Ok(self
+            .next_frame()?
+            .map_or(Polled::Nothing, |frame| Polled::Packet {
+                at: frame.at,
+                frame: frame.bytes,
+            }))
+    }
+
+    /// The same, with the length on the wire.
+    ///
+    /// # Errors
+    /// As [`Interface::poll`].
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, pcap::Error> {
         match self.capture.next_packet() {
             Ok(packet) => {
                 let time = packet.header.ts;
                 let micros = u32::try_from(time.tv_usec).unwrap_or_default();
-                Ok(Polled::Packet {
+                Ok(Some(Frame {
                     at: Timestamp::from_parts(time.tv_sec, micros),
-                    frame: packet.data,
-                })
+                    bytes: packet.data,
+                    wire_len: packet.header.len,
+                }))
             }
-            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(Polled::Nothing),
+            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -167,6 +195,7 @@ impl Interface {
             |stats| InterfaceStats {
                 received: stats.received.into(),
                 dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
+                interface_dropped: stats.if_dropped.into(),
             },
         )
     }

@@ -19,6 +19,7 @@ mod names;
 mod numbers;
 pub mod stats;
 mod status;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use maltrail_core::time::Timestamp;
 
 use crate::pulse::{Fault, LinkState, PulseFacts};
+
+pub(crate) use status::{free_bytes, status_path};
+pub use workers::worker_count;
 
 pub use numbers::{
     EndpointVitals, EngineSums, InterfaceVitals, ObservableVitals, PolicyVitals, SinkVitals,
@@ -193,7 +197,7 @@ impl Vitals {
             observables: common.observables,
             links: common.links,
             faults: common.faults,
-            log_free_bytes: self.setup.log_dir.as_deref().and_then(status::free_bytes),
+            log_free_bytes: self.setup.log_dir.as_deref().and_then(free_bytes),
             ..Snapshot::default()
         };
         snapshot.add_up();
