@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use maltrail_core::config::{CaptureConfig, Config};
+use maltrail_core::addr::{NetworkSet, parse_net};
+use maltrail_core::config::{CaptureConfig, Config, Origin};
 use maltrail_core::time::Timestamp;
 
 use super::Checks;
@@ -50,7 +51,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks) {
             return;
         }
     };
-    let home = Arc::new(config.home_networks.clone());
+    let home = Arc::new(home_networks(config));
     let mut ears: Vec<Ear> = open
         .into_iter()
         .map(|interface| Ear {
@@ -63,6 +64,16 @@ pub(super) fn check(config: &Config, checks: &mut Checks) {
     listen(&mut ears);
     let heard: Vec<InterfaceVitals> = ears.iter_mut().map(stats).collect();
     report(config, started, before_links, &ears, heard, checks);
+}
+
+/// What is ours: HOME_NETWORKS; when it is not set, with the networks of this machine.
+fn home_networks(config: &Config) -> NetworkSet {
+    if config.settings.origin("HOME_NETWORKS") != Origin::Default {
+        return config.home_networks.clone();
+    }
+    let listed = config.settings.words("HOME_NETWORKS");
+    let listed = listed.iter().filter_map(|word| parse_net(word));
+    NetworkSet::new(listed.chain(live::interface_networks()))
 }
 
 /// MTU by which frames of this interface are judged; `any` mixes interfaces, the loop among them.
@@ -154,7 +165,10 @@ fn report(
     }
     let (now, before) = snapshots(config, started, before_links, ears, heard);
     for fault in faults(&now, &before) {
-        checks.warn(fault.id, &fault.text, fault.next);
+        let text = fault
+            .text
+            .replace("the last minute", "the time of listening");
+        checks.warn(fault.id, &text, fault.next);
     }
 }
 

@@ -219,7 +219,10 @@ fn heuristics(config: &Config, checks: &mut Checks) {
             "Set USE_HEURISTICS true unless this is meant.",
         );
     } else if off.is_empty() {
-        checks.good(&format!("heuristics on: all, such as {}", on.join(", ")));
+        checks.good(&format!(
+            "heuristics on: {}, and those without a switch",
+            on.join(", ")
+        ));
     } else {
         checks.good(&format!(
             "heuristics on: {}; off: {}",

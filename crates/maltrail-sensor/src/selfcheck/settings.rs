@@ -11,6 +11,7 @@ use crate::console::say;
 const SECRET: [&str; 4] = ["USERS", "UDP_KEY", "AUTH_KEY_", "ALERT_WEBHOOK_URL"];
 
 pub(super) fn print(config: &Config, checks: &mut Checks) {
+    in_force(config, checks);
     let mut set = 0;
     for section in [Section::Sensor, Section::All] {
         say(&format!("[i] settings [{}]:", section.title()));
@@ -33,6 +34,19 @@ pub(super) fn print(config: &Config, checks: &mut Checks) {
     ));
 }
 
+/// Values that are worked out rather than written.
+fn in_force(config: &Config, checks: &mut Checks) {
+    let capture = &config.capture;
+    checks.note(&format!(
+        "in force: SENSOR_NAME {}, CAPTURE_BUFFER_SIZE {} bytes, LOG_DIR `{}`, TRAILS_FILE `{}`, CUSTOM_TRAILS_DIR `{}`",
+        config.detect.sensor_name,
+        capture.buffer_bytes,
+        config.log_dir.display(),
+        config.trails.file.display(),
+        config.trails.custom_dir.display()
+    ));
+}
+
 fn line(name: &str, setting: &Setting) -> String {
     let value = if SECRET.iter().any(|secret| name.starts_with(secret)) {
         if setting.items.is_empty() { "" } else { "…" }.to_owned()
@@ -45,6 +59,7 @@ fn line(name: &str, setting: &Setting) -> String {
     } else {
         ""
     };
+    let value = if value.is_empty() { "(unset)" } else { &value };
     format!("    {name} = {value} ({}{pending})", setting.origin)
 }
 
@@ -99,7 +114,7 @@ mod tests {
         );
         assert_eq!(
             of("PROXY_ADDRESS", "", Origin::Default),
-            "    PROXY_ADDRESS =  (default)"
+            "    PROXY_ADDRESS = (unset) (default)"
         );
     }
 
