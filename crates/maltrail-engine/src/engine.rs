@@ -206,7 +206,7 @@ impl Engine {
     /// How much was noted since [`Engine::take_notes`].
     #[inline]
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn noted(&self) -> usize {
         match &self.across {
             Across::Here(_) => 0,
             Across::Elsewhere(notes) => notes.len(),

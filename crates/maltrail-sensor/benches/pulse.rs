@@ -71,9 +71,9 @@ fn tcp_segments(bencher: Bencher<'_, '_>, payload: usize) {
 }
 
 /// What walking the ring costs by itself.
-#[divan::bench]
-fn walking_only(bencher: Bencher<'_, '_>) {
-    let frames = tcp(20);
+#[divan::bench(args = [20, 400])]
+fn walking_only(bencher: Bencher<'_, '_>, payload: usize) {
+    let frames = tcp(payload);
     bencher
         .counter(ItemsCount::new(frames.len()))
         .bench_local(|| {

@@ -188,7 +188,7 @@ impl Member {
                 self.engine.note_time(order(turn.until), turn.until);
                 self.post.housekeep(now, &mut self.engine);
             }
-            let notes = self.engine.waiting();
+            let notes = self.engine.noted();
             if notes >= BATCH || told.elapsed() >= WORD || (turn.packets == 0 && notes > 0) {
                 told = Instant::now();
                 let word = Word {
@@ -275,7 +275,9 @@ impl MergingDesk<'_> {
     }
 
     fn merge(&mut self) {
-        let late = self.oldest.is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
+        let late = self
+            .oldest
+            .is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
         let all = late || self.merger.waiting() > MOST_WAITING;
         let until = if all { u64::MAX } else { order(self.common()) };
         let before = self.merger.waiting();

@@ -13,9 +13,9 @@ use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
 use tracing::{error, warn};
 
-use crate::capture::live::{Interface, Polled};
+use crate::capture::live::{Frame, Interface};
 use crate::observables::StoreFeed;
-use crate::pulse::{LinkState, Pulse};
+use crate::pulse::{LinkState, Pulse, frame_mtu};
 use crate::vitals::{InterfaceVitals, Vitals, WorkerVitals};
 
 /// Packets taken from one interface before the others get their turn.
@@ -63,8 +63,9 @@ impl Post {
         store: Option<StoreFeed>,
         timeout_ms: u32,
     ) -> Self {
+        let links = LinkState::all();
         let tap = |interface: Interface| {
-            let mtu = LinkState::read(interface.name()).map_or(0, |link| link.mtu);
+            let mtu = frame_mtu(interface.name(), &links);
             Tap {
                 pulse: Pulse::new(Arc::clone(home), mtu),
                 interface,
@@ -162,7 +163,8 @@ impl Post {
         let pulse = |tap: &Tap| (tap.interface.name().to_owned(), tap.pulse.facts().clone());
         self.numbers.pulse = self.taps.iter().map(pulse).collect();
         let numbers = self.numbers.clone();
-        self.vitals.worker(self.index, |published| *published = numbers);
+        self.vitals
+            .worker(self.index, |published| *published = numbers);
     }
 }
 
@@ -184,15 +186,21 @@ impl Tap {
         let link = self.interface.link();
         let asked = Timestamp::now();
         for taken in 0..TURN {
-            match self.interface.poll()? {
-                Polled::Packet { at, frame, wire } => {
+            match self.interface.next_frame()? {
+                Some(Frame {
+                    at,
+                    bytes: frame,
+                    wire_len,
+                }) => {
                     numbers.packets += 1;
                     self.until = at;
-                    self.pulse.frame(link, at, frame, wire);
-                    let started = (numbers.packets % TIMED == 0).then(Instant::now);
+                    self.pulse.frame(link, at, frame, wire_len);
+                    let started = numbers.packets.is_multiple_of(TIMED).then(Instant::now);
                     if catch_unwind(AssertUnwindSafe(|| each(link, at, frame))).is_err() {
                         numbers.panics += 1;
-                        error!("a packet could not be examined: please report this; it is left out");
+                        error!(
+                            "a packet could not be examined: please report this; it is left out"
+                        );
                     }
                     if let Some(started) = started {
                         numbers.timed_packets += 1;
@@ -200,7 +208,7 @@ impl Tap {
                         numbers.timed_nanos += nanos.unwrap_or_default();
                     }
                 }
-                Polled::Nothing => {
+                None => {
                     let seen = asked.micros().saturating_sub(lag);
                     self.until = self.until.max(Timestamp::from_micros(seen));
                     return Ok(taken);

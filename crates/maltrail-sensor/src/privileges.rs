@@ -14,8 +14,8 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 /// Users that are tried when nothing names one.
@@ -159,7 +159,12 @@ impl Identity {
         ensure_alone()?;
         set_keep_capabilities(true).context("cannot keep CAP_NET_RAW")?;
         empty_bounding_set();
-        let ids = |numbers: &[u32]| numbers.iter().map(|&id| Gid::from_raw(id)).collect::<Vec<_>>();
+        let ids = |numbers: &[u32]| {
+            numbers
+                .iter()
+                .map(|&id| Gid::from_raw(id))
+                .collect::<Vec<_>>()
+        };
         let (gid, uid) = (Gid::from_raw(self.gid), Uid::from_raw(self.uid));
         set_thread_groups(&ids(&self.groups)).context("cannot leave the groups of root")?;
         set_thread_res_gid(gid, gid, gid).context("cannot change the group")?;
@@ -246,18 +251,24 @@ fn choose(
 
 /// Whether sensors and servers write files of this name into LOG_DIR.
 fn is_ours(name: &str) -> bool {
-    let is_day = name
-        .get(..10)
-        .is_some_and(|day| {
-            day.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            })
-        });
+    let is_day = name.get(..10).is_some_and(|day| {
+        day.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+    });
     is_day
-        || ["meta.sqlite", "error.log", "status-", "index", "state", ".probe-", ".status-"]
-            .iter()
-            .any(|start| name.starts_with(start))
+        || [
+            "meta.sqlite",
+            "error.log",
+            "status-",
+            "index",
+            "state",
+            ".probe-",
+            ".status-",
+        ]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]
@@ -278,7 +289,10 @@ mod tests {
             accounts.passwd += "maltrail:x:998:998::/:/bin/false\n";
         }
         match choose(&accounts, run_as, owner, sudo) {
-            Ok(found) => format!("{} {}:{} {:?}", found.name, found.uid, found.gid, found.groups),
+            Ok(found) => format!(
+                "{} {}:{} {:?}",
+                found.name, found.uid, found.gid, found.groups
+            ),
             Err(error) => format!("{error:#}"),
         }
     }
@@ -290,17 +304,29 @@ mod tests {
         assert_eq!(chosen(Some("4242"), None, None), "4242 4242:4242 []");
         assert_eq!(chosen(Some("root"), None, None), "root 0:0 []");
         assert_eq!(chosen(None, Some(1000), None), "ana 1000:1001 [4]");
-        assert_eq!(chosen(None, Some(0), Some("with maltrail")), "maltrail 998:998 []");
+        assert_eq!(
+            chosen(None, Some(0), Some("with maltrail")),
+            "maltrail 998:998 []"
+        );
         assert_eq!(chosen(None, Some(0), Some("1000")), "ana 1000:1001 [4]");
         assert_eq!(chosen(None, None, Some("0")), "nobody 65534:65534 []");
         assert_eq!(chosen(None, None, None), "nobody 65534:65534 []");
-        assert_eq!(chosen(Some("eve"), None, None), "there is no user `eve` (RUN_AS)");
+        assert_eq!(
+            chosen(Some("eve"), None, None),
+            "there is no user `eve` (RUN_AS)"
+        );
         assert!(chosen(Some("ana:staff"), None, None).contains("number"));
     }
 
     #[test]
     fn files_of_sensors_are_known_by_their_names() {
-        for name in ["2026-11-24.log", "2026-11-24.json", "2026-11-23.log.1.gz", "meta.sqlite-journal", "error.log"] {
+        for name in [
+            "2026-11-24.log",
+            "2026-11-24.json",
+            "2026-11-23.log.1.gz",
+            "meta.sqlite-journal",
+            "error.log",
+        ] {
             assert!(is_ours(name), "{name}");
         }
         for name in ["syslog", "auth.log", "2026", "20261124-x.log", "nginx"] {

@@ -19,13 +19,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use maltrail_core::config::{Config, Environment, Level};
 use maltrail_core::trail::{TrailSet, Whitelist};
 use tracing::{info, warn};
 
 use crate::trails::{self, Lists};
+use crate::vitals::Vitals;
 
 /// Pause between two looks at the trails file.
 const LOOK: Duration = Duration::from_secs(1);
@@ -92,6 +93,7 @@ pub(crate) struct Reloader {
     /// A change that may still go on.
     changing: Option<Option<Stamp>>,
     trouble: Trouble,
+    vitals: Arc<Vitals>,
 }
 
 impl Reloader {
@@ -102,6 +104,7 @@ impl Reloader {
         config: Config,
         lists: Lists,
         stamp: Option<Stamp>,
+        vitals: Arc<Vitals>,
     ) -> Self {
         Self {
             config_path,
@@ -111,6 +114,7 @@ impl Reloader {
             stamp,
             changing: None,
             trouble: Trouble::default(),
+            vitals,
         }
     }
 
@@ -139,9 +143,17 @@ impl Reloader {
                     let Some((lists, said)) = self.look(Instant::now(), asked) else {
                         continue;
                     };
+                    let count = lists.trails.len() as u64;
                     if sender.send(lists).is_err() {
                         break;
                     }
+                    let written = trails::written(&self.config.trails.file);
+                    self.vitals.trails(|trails| {
+                        trails.count = count;
+                        trails.generation += 1;
+                        trails.reloads += 1;
+                        trails.written = written;
+                    });
                     info!("{said}");
                 }
             })?;
@@ -232,14 +244,24 @@ impl Reloader {
 
     fn trails(&self, whitelist: &Whitelist, gone: bool) -> anyhow::Result<TrailSet> {
         let path = self.config.trails.file.display();
-        ensure!(!gone, "the trails file `{path}` is gone");
-        let set = trails::trail_set(&self.config, whitelist).context("the new set is not used")?;
+        let failed = |error| {
+            self.vitals.trails(|trails| trails.failed += 1);
+            error
+        };
+        let set = if gone {
+            Err(anyhow!("the trails file `{path}` is gone"))
+        } else {
+            trails::trail_set(&self.config, whitelist).context("the new set is not used")
+        };
+        let set = set.map_err(failed)?;
         let (before, after) = (self.lists.trails.len(), set.len());
         let ratio = self.config.trails.reload_min_ratio;
-        ensure!(
-            after as f64 >= before as f64 * ratio,
-            "`{path}` has only {after}, below TRAIL_RELOAD_MIN_RATIO {ratio}; if that is right, set it to 0 and send SIGHUP"
-        );
+        if (after as f64) < before as f64 * ratio {
+            self.vitals.trails(|trails| trails.rejected += 1);
+            bail!(
+                "`{path}` has only {after}, below TRAIL_RELOAD_MIN_RATIO {ratio}; if that is right, set it to 0 and send SIGHUP"
+            );
+        }
         Ok(set)
     }
 }
@@ -329,9 +351,13 @@ mod tests {
         let lists = trails::load(&config).expect("lists");
         Scene {
             folder,
-            reloader: Reloader::new(path, environment, config, lists, stamp),
+            reloader: Reloader::new(path, environment, config, lists, stamp, vitals()),
             now: Instant::now(),
         }
+    }
+
+    fn vitals() -> Arc<Vitals> {
+        Arc::new(Vitals::new(crate::vitals::Setup::default()))
     }
 
     impl Scene {

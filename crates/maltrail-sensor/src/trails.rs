@@ -1,11 +1,13 @@
 //! Loading what detection compares with (the trail set and the whitelist) and what is not reported.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use maltrail_core::config::{Config, TrailsConfig};
+use maltrail_core::time::Timestamp;
 use maltrail_core::trail::{TrailSet, Whitelist};
 use maltrail_engine::{IgnoreRules, UserAgents};
 use maltrail_feeds::{AssembleOptions, Sources, assemble, embedded};
@@ -174,6 +176,12 @@ fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
     let bytes =
         fs::read(path).with_context(|| format!("cannot read the {what} `{}`", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// When the trails file was written; `None` when there is none.
+pub(crate) fn written(path: &Path) -> Option<Timestamp> {
+    let meta = fs::metadata(path).ok()?;
+    Some(Timestamp::from_parts(meta.mtime(), 0))
 }
 
 fn age(path: &Path) -> String {

@@ -287,7 +287,7 @@ fn spread(asm: &mut Assembler, address: u32, words: u32) {
 /// # Errors
 /// When the kernel refuses: too old, or the group is used by another program in another way.
 pub fn join(socket: BorrowedFd<'_>, group: u16, program: Option<&[Instruction]>) -> io::Result<()> {
-    let mode = u32::from(group) | (libc::PACKET_FANOUT_CBPF as u32) << 16;
+    let mode = u32::from(group) | libc::PACKET_FANOUT_CBPF << 16;
     set_option(socket, libc::PACKET_FANOUT, &mode)?;
     let Some(program) = program else {
         return Ok(());

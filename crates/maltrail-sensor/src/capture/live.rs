@@ -4,8 +4,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
-use maltrail_core::addr::NetworkSet;
-use maltrail_core::config::CaptureConfig;
+use maltrail_core::addr::{NetworkSet, parse_net};
+use maltrail_core::config::{CaptureConfig, Config, Origin};
 use maltrail_core::time::Timestamp;
 use maltrail_wire::LinkType;
 use pcap::{Active, Capture, Device};
@@ -23,19 +23,15 @@ pub struct Interface {
     link: LinkType,
 }
 
-/// What an interface has.
-pub enum Polled<'a> {
-    /// A frame.
-    Packet {
-        /// When the kernel saw it.
-        at: Timestamp,
-        /// Its bytes, at most CAPTURE_SNAPLEN.
-        frame: &'a [u8],
-        /// How many bytes it had on the wire.
-        wire: u32,
-    },
-    /// Nothing now.
-    Nothing,
+/// A frame and what the kernel says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When the kernel saw it.
+    pub at: Timestamp,
+    /// Its bytes, at most CAPTURE_SNAPLEN.
+    pub bytes: &'a [u8],
+    /// How long it was on the wire.
+    pub wire_len: u32,
 }
 
 /// Counters of the kernel.
@@ -60,18 +56,16 @@ pub fn open(
     home: &NetworkSet,
     workers: usize,
 ) -> anyhow::Result<Vec<Vec<Interface>>> {
-    let all = |share: usize| -> anyhow::Result<Vec<Interface>> {
-        let names = config.interfaces.iter();
-        let buffer = (config.buffer_bytes / share as u64).max(MIN_BUFFER);
-        names.map(|name| Interface::open(name, config, buffer)).collect()
-    };
+    let all = |share: usize| open_share(config, share);
     let first = all(workers.max(1))?;
     if workers < 2 {
         return Ok(vec![first]);
     }
     let program = fanout::program(home);
     // compat: of this process, one more for each interface.
-    let first_group = config.fanout_group.unwrap_or(std::process::id() as u16);
+    let first_group = config
+        .fanout_group
+        .unwrap_or_else(|| std::process::id() as u16);
     let group = |at: usize| first_group.wrapping_add(at as u16);
     for (at, interface) in first.iter().enumerate() {
         if let Err(error) = fanout::join(interface.socket(), group(at), Some(&program)) {
@@ -95,6 +89,23 @@ pub fn open(
         teams.push(interfaces);
     }
     Ok(teams)
+}
+
+/// Opens every interface of `MONITOR_INTERFACE` once.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_alone(config: &CaptureConfig) -> anyhow::Result<Vec<Interface>> {
+    open_share(config, 1)
+}
+
+/// Opens every interface with its share of the ring.
+fn open_share(config: &CaptureConfig, share: usize) -> anyhow::Result<Vec<Interface>> {
+    let buffer = (config.buffer_bytes / share as u64).max(MIN_BUFFER);
+    let names = config.interfaces.iter();
+    names
+        .map(|name| Interface::open(name, config, buffer))
+        .collect()
 }
 
 fn refused(interface: &Interface, error: &std::io::Error) -> anyhow::Error {
@@ -128,6 +139,16 @@ pub fn interface_networks() -> Vec<IpNet> {
             (net.prefix_len() >= shortest).then_some(net)
         })
         .collect()
+}
+
+/// HOME_NETWORKS; when it is not set, with the networks of this machine's interfaces.
+pub fn home_networks(config: &Config) -> NetworkSet {
+    if config.settings.origin("HOME_NETWORKS") != Origin::Default {
+        return config.home_networks.clone();
+    }
+    let listed = config.settings.words("HOME_NETWORKS");
+    let listed = listed.iter().filter_map(|word| parse_net(word));
+    NetworkSet::new(listed.chain(interface_networks()))
 }
 
 /// Whether this process may capture: root, or CAP_NET_RAW in its effective set.
@@ -206,18 +227,18 @@ impl Interface {
     ///
     /// # Errors
     /// When the interface is gone or down.
-    pub fn poll(&mut self) -> Result<Polled<'_>, pcap::Error> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, pcap::Error> {
         match self.capture.next_packet() {
             Ok(packet) => {
                 let time = packet.header.ts;
                 let micros = u32::try_from(time.tv_usec).unwrap_or_default();
-                Ok(Polled::Packet {
+                Ok(Some(Frame {
                     at: Timestamp::from_parts(time.tv_sec, micros),
-                    frame: packet.data,
-                    wire: packet.header.len,
-                })
+                    bytes: packet.data,
+                    wire_len: packet.header.len,
+                }))
             }
-            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(Polled::Nothing),
+            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(None),
             Err(error) => Err(error),
         }
     }

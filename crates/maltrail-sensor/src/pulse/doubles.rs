@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use maltrail_core::time::Timestamp;
 use maltrail_wire::{Flags, Packet, Transport};
 
-/// Remembered packets: at one in sixteen of a million packets a second, 100 ms are 6250.
-pub(super) const SLOTS: usize = 8192;
+/// Remembered packets: at one in 32 of a million packets a second, 100 ms are 3125.
+pub(super) const SLOTS: usize = 4096;
 /// How long after the first a copy comes at most.
 const WINDOW_MICROS: i64 = 100_000;
 /// Bytes of the transport header that are compared; the checksum is among them.

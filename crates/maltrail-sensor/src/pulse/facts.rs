@@ -6,7 +6,7 @@ use maltrail_core::time::Timestamp;
 pub const MAX_VLANS: usize = 64;
 
 /// Counts since the start. `sampled` and what follows it are of the packets looked at, about one in
-/// sixteen.
+/// thirty-two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PulseFacts {
     /// Frames shown.

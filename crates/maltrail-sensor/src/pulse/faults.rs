@@ -402,7 +402,7 @@ mod tests {
         };
         assert_eq!(seen(20_000, 0), ["dns-missing"]);
         assert_eq!(seen(20_000, 1), NONE);
-        assert_eq!(seen(9_000, 0), NONE);
+        assert_eq!(seen(4_999, 0), NONE);
     }
 
     #[test]

@@ -31,6 +31,15 @@ pub struct LinkState {
     pub rx_packets: u64,
 }
 
+/// MTU by which frames of this interface are judged; `any` mixes interfaces, the loop among them.
+pub fn frame_mtu(name: &str, links: &[LinkState]) -> u32 {
+    if name == "any" {
+        return u32::MAX;
+    }
+    let link = links.iter().find(|link| link.name == name);
+    link.map_or(0, |link| link.mtu)
+}
+
 impl LinkState {
     /// The interface of this name.
     pub fn read(name: &str) -> Option<Self> {

@@ -29,12 +29,12 @@ use maltrail_wire::{Decoder, Flags, IpPacket, LinkType, Packet, Transport};
 pub use announce::Announcer;
 pub use facts::{MAX_VLANS, PulseFacts, VlanFacts};
 pub use faults::{FAULT_IDS, Fault, Severity, faults};
-pub use links::LinkState;
+pub use links::{LinkState, frame_mtu};
 
 use doubles::Doubles;
 
 /// One packet in this many is decoded.
-pub const SAMPLE: u64 = 16;
+pub const SAMPLE: u64 = 32;
 /// Link types with a decoder of their own; frames of further ones are only counted.
 pub const MAX_LINKS: usize = 8;
 /// Ethernet header with two VLAN tags: what a frame may have beside its MTU.
@@ -47,6 +47,8 @@ const SKEW_MICROS: i64 = 5_000_000;
 pub struct Pulse {
     home: Arc<NetworkSet>,
     frame_limit: u32,
+    /// Bits of a packet that must be zero for it to be looked at.
+    mask: u8,
     decoders: Vec<Decoder>,
     doubles: Doubles,
     facts: PulseFacts,
@@ -62,11 +64,19 @@ impl Pulse {
         Self {
             home,
             frame_limit: mtu.saturating_add(FRAME_HEADER),
+            mask: sample::MASK,
             decoders: Vec::new(),
             doubles: Doubles::new(),
             facts: PulseFacts::default(),
             ticked: 0,
         }
+    }
+
+    /// Looks at every packet: for the few seconds of `-T`.
+    #[must_use]
+    pub const fn thorough(mut self) -> Self {
+        self.mask = 0;
+        self
     }
 
     /// Shows a frame as captured, and how long it was on the wire.
@@ -77,7 +87,7 @@ impl Pulse {
         facts.last = at;
         facts.cut += u64::from(wire_len as usize > frame.len());
         facts.oversized += u64::from(wire_len > self.frame_limit);
-        if sample::is_chosen(link, frame) {
+        if sample::is_chosen(link, frame, self.mask) {
             self.look(link, at, frame, wire_len);
         }
     }
@@ -229,7 +239,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn about_one_in_sixteen_is_looked_at_and_of_a_pair_both_or_neither() {
+    fn a_share_is_looked_at_and_of_a_pair_both_or_neither() {
         let mut pulse = pulse();
         for id in 0..8000u16 {
             let frame = segment(HOST, SERVER, id, u32::from(id) * 77, None);
@@ -240,12 +250,24 @@ pub(crate) mod tests {
         }
         let facts = pulse.facts();
         let share = facts.sampled as f64 / facts.packets as f64;
-        assert!((0.05..0.08).contains(&share), "{share}");
+        assert!(
+            (0.02..0.045).contains(&share),
+            "one in {SAMPLE}, not {share}"
+        );
         assert_eq!(
             facts.doubled * 2,
             facts.comparable,
             "each packet came twice"
         );
+    }
+
+    #[test]
+    fn a_thorough_look_leaves_nothing_out() {
+        let mut pulse = pulse().thorough();
+        for id in 0..100 {
+            show(&mut pulse, 0, &segment(HOST, SERVER, id, 1, None));
+        }
+        assert_eq!(pulse.facts().sampled, 100);
     }
 
     #[test]
@@ -264,7 +286,7 @@ pub(crate) mod tests {
                 &segment(HOST, SERVER, id + 1, seq, None),
             );
         }
-        assert!(pulse.facts().comparable > 200, "{:?}", pulse.facts());
+        assert!(pulse.facts().comparable > 120, "{:?}", pulse.facts());
         assert_eq!(pulse.facts().doubled, 0);
     }
 
@@ -287,7 +309,7 @@ pub(crate) mod tests {
                 );
             }
         }
-        assert!(pulse.facts().comparable > 300, "{:?}", pulse.facts());
+        assert!(pulse.facts().comparable > 150, "{:?}", pulse.facts());
         assert_eq!(pulse.facts().doubled, 0);
     }
 
@@ -299,9 +321,9 @@ pub(crate) mod tests {
             show(&mut pulse, 0, &segment(HOST, [10, 0, 0, 1], id, 1, None));
         }
         let facts = pulse.facts();
-        assert!(facts.outward > 100 && facts.inward == 0, "{facts:?}");
+        assert!(facts.outward > 60 && facts.inward == 0, "{facts:?}");
         assert!(
-            facts.tcp > facts.outward + 100,
+            facts.tcp > facts.outward + 60,
             "traffic among our own has no direction: {facts:?}"
         );
     }
@@ -323,10 +345,10 @@ pub(crate) mod tests {
         }
         let facts = pulse.facts();
         assert!(
-            facts.dns_questions > 100 && facts.dns_answers > 30,
+            facts.dns_questions > 50 && facts.dns_answers > 15,
             "{facts:?}"
         );
-        assert!(facts.dns_questions > 2 * facts.dns_answers, "{facts:?}");
+        assert!(facts.dns_questions > facts.dns_answers + 20, "{facts:?}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ const VLAN: u16 = 0x8100;
 const VLAN_SERVICE: u16 = 0x88a8;
 const VLAN_OLD: u16 = 0x9100;
 
-/// Mask of the bits that must be zero.
-const MASK: u8 = (SAMPLE - 1) as u8;
+/// Bits that must be zero in one packet of [`SAMPLE`].
+pub(super) const MASK: u8 = (SAMPLE - 1) as u8;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -52,7 +52,7 @@ fn ip_at(link: LinkType, frame: &[u8]) -> usize {
 /// Whether this frame is looked at: the low bits of the IP identification and of the checksum of TCP
 /// or UDP, together, are zero. IPv6 has no identification.
 #[inline]
-pub(super) fn is_chosen(link: LinkType, frame: &[u8]) -> bool {
+pub(super) fn is_chosen(link: LinkType, frame: &[u8], mask: u8) -> bool {
     let ip = frame.get(ip_at(link, frame)..).unwrap_or_default();
     let Some(head) = ip.first_chunk::<20>() else {
         return false;
@@ -69,7 +69,7 @@ pub(super) fn is_chosen(link: LinkType, frame: &[u8]) -> bool {
         _ => header + 3,
     };
     let checksum = ip.get(checksum).copied().unwrap_or_default();
-    (id ^ checksum) & MASK == 0
+    (id ^ checksum) & mask == 0
 }
 
 /// Number of the outer VLAN tag; 0 without one.
@@ -98,7 +98,7 @@ mod tests {
             ];
             ip.extend([0; 16]);
             ip.extend([0xab, 0x3c, 0, 0]);
-            let wanted = (id ^ 0x3c) & 15 == 0;
+            let wanted = (id ^ 0x3c) & 31 == 0;
             let heads: [(u16, Vec<u8>); 7] = [
                 (1, [vec![1; 12], vec![8, 0]].concat()),
                 (1, [vec![1; 12], vec![0x81, 0, 0, 7, 8, 0]].concat()),
@@ -114,7 +114,7 @@ mod tests {
             for (link, head) in heads {
                 let frame = [head, ip.clone()].concat();
                 assert_eq!(
-                    is_chosen(LinkType(link), &frame),
+                    is_chosen(LinkType(link), &frame, MASK),
                     wanted,
                     "link {link}, id {id}"
                 );

@@ -29,6 +29,8 @@ use maltrail_engine::Counters;
 
 use crate::pulse::{Fault, LinkState, PulseFacts};
 
+pub(crate) use status::{free_bytes, status_path};
+
 pub use numbers::{
     EndpointVitals, EngineSums, InterfaceVitals, ObservableVitals, PolicyVitals, SinkVitals,
     TrailVitals, WorkerVitals,
@@ -201,7 +203,7 @@ impl Vitals {
             observables: common.observables,
             links: common.links,
             faults: common.faults,
-            log_free_bytes: self.setup.log_dir.as_deref().and_then(status::free_bytes),
+            log_free_bytes: self.setup.log_dir.as_deref().and_then(free_bytes),
             ..Snapshot::default()
         };
         snapshot.add_up();

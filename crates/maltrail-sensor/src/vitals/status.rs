@@ -16,7 +16,7 @@ pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
 }
 
 /// Path of the status file of this sensor: what is not a letter, digit, `-`, `_` or `.` becomes `_`.
-pub(super) fn status_path(folder: &Path, sensor: &str) -> PathBuf {
+pub(crate) fn status_path(folder: &Path, sensor: &str) -> PathBuf {
     let name: String = sensor
         .chars()
         .map(|letter| match letter {

@@ -51,7 +51,12 @@ pub(super) fn silence(now: &Snapshot, before: &Snapshot, found: &mut Vec<Fault>)
     if now.packets() == before.packets() && waited >= SILENT_SECS && before.time.secs() >= started {
         found.push(Fault {
             id: "no-packets",
-            severity: Severity::Error,
+            // A narrow filter may admit nothing for a minute on purpose.
+            severity: if now.setup.filtered {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
             text: format!(
                 "no packet for {waited} s on {}; {} since the start",
                 names(&now.interfaces),

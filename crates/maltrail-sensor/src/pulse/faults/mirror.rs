@@ -9,7 +9,7 @@ const ONE_SIDED: u64 = 200;
 const MIN_COMPARABLE: u64 = 500;
 const COPY_SHARE: u64 = 20;
 /// Packets looked at from which on DNS is missed at all.
-const MIN_SAMPLED: u64 = 10_000;
+const MIN_SAMPLED: u64 = 5000;
 /// Questions or answers from which on the other side is missed.
 const MIN_DNS: u64 = 50;
 /// A VLAN that was heard at least once in this many seconds on the average is missed after
