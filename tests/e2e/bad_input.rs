@@ -134,11 +134,13 @@ fn a_text_file_and_an_empty_file_are_no_captures() {
 /// A capture that was killed ends inside a record: what came before counts.
 #[test]
 fn a_cut_capture_keeps_its_beginning() {
-    let whole = TestHouse::new();
+    let mut whole = TestHouse::new();
+    whole.set("EVENT_THROTTLE_MODE", "off");
     let _ = whole.replay(&corpus());
     let wanted = whole.day_file(&format!("{DAY}.log"));
 
-    let house = TestHouse::new();
+    let mut house = TestHouse::new();
+    house.set("EVENT_THROTTLE_MODE", "off");
     let mut bytes = Sample::build().pcap();
     bytes.truncate(bytes.len() / 2);
     let cut = house.write("cut.pcap", bytes);
@@ -149,10 +151,13 @@ fn a_cut_capture_keeps_its_beginning() {
     );
     let found = house.day_file(&format!("{DAY}.log"));
     assert!(found.lines().count() > 5, "{found}");
-    assert!(
-        wanted.starts_with(&found) && found.len() < wanted.len(),
-        "{found}"
-    );
+    let unknown = found
+        .lines()
+        // A condensed event has fewer members when its capture ends early.
+        .filter(|line| !line.contains("mass scanner"))
+        .find(|&line| !wanted.lines().any(|known| known == line));
+    assert_eq!(unknown, None, "{wanted}");
+    assert!(found.len() < wanted.len(), "{found}");
 }
 
 /// Frames of a link type nobody knows, frames of noise, empty frames.

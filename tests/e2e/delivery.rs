@@ -75,9 +75,9 @@ fn delivered() -> Delivered {
     let ended = house.replay(&capture);
     let events = ended
         .out
-        .split_once(" events\n")
+        .split_once(" lines\n")
         .and_then(|(before, _)| before.rsplit(' ').next()?.parse().ok())
-        .unwrap_or_else(|| panic!("no number of events in {ended:#?}"));
+        .unwrap_or_else(|| panic!("no number of lines in {ended:#?}"));
     let client = house.signed_in();
     let mut delivered = Delivered {
         house,

@@ -650,6 +650,10 @@ pub(super) const ENGINE_HELP: &[(&str, &str)] = &[
     ),
     ("heads_waiting", "Heads that wait now."),
     ("heads_bytes", "Bytes that waiting heads hold now."),
+    (
+        "observables_refused",
+        "New addresses and names left out of the store, as there were too many.",
+    ),
     ("seen_syn", "TCP connections asked for."),
     ("seen_datagram", "UDP datagrams that are no DNS."),
     (
