@@ -155,11 +155,12 @@ impl Observables {
 
     #[inline]
     fn address(&mut self, second: i64, address: IpAddr) {
+        // Numbers from here on: a copied `IpAddr` stalls the loads of its parts.
         match address {
             IpAddr::V4(address) => {
                 let key = address.to_bits();
                 if !self.v4.recent(key, key, second) {
-                    self.other_v4(second, address);
+                    self.other_v4(second, key);
                 }
             }
             IpAddr::V6(address) => {
@@ -170,7 +171,7 @@ impl Observables {
                     .v6
                     .recent(key, (folded ^ (folded >> 32)) as u32, second)
                 {
-                    self.other_v6(second, address);
+                    self.other_v6(second, key);
                 }
             }
         }
@@ -178,23 +179,24 @@ impl Observables {
 
     /// An address that was not seen a moment ago. The excluded ones get here each time.
     #[cold]
-    fn other_v4(&mut self, second: i64, address: Ipv4Addr) {
+    fn other_v4(&mut self, second: i64, key: u32) {
+        let address = Ipv4Addr::from_bits(key);
         if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
             return;
         }
         let room = self.room().then_some(self.max_keys);
-        if !self.v4.other(address.to_bits(), second, room) {
+        if !self.v4.other(key, second, room) {
             self.refused += 1;
         }
     }
 
     #[cold]
-    fn other_v6(&mut self, second: i64, address: Ipv6Addr) {
+    fn other_v6(&mut self, second: i64, key: u128) {
+        let address = Ipv6Addr::from(key.to_ne_bytes());
         if address.is_unspecified() || address.is_multicast() {
             return;
         }
         let room = self.room().then_some(self.max_keys);
-        let key = u128::from_ne_bytes(address.octets());
         if !self.v6.other(key, second, room) {
             self.refused += 1;
         }
