@@ -44,7 +44,7 @@ pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
 pub use merger::Merger;
-pub use observables::{MAX_KEYS, Observable, Observables, Row, Window};
+pub use observables::{MAX_KEYS, NAME_BYTES, Observable, Observables, Row, Window};
 pub use policy::ignore::{IgnoreRules, Ignored, MAX_FAULTS, MAX_RULES, RuleFault, RuleFaults};
 pub use policy::{Policy, PolicyConfig, PolicyCounters};
 pub use steering::{Dispatcher, Route, Steering};

@@ -6,11 +6,12 @@
 //! ```
 //!
 //! It is called for both ends of every packet, so what was seen a moment ago costs a multiplication
-//! and two cache lines, and what is known never allocates. [`Observables::take`] hands the window out for
-//! the store that keeps them ([`Window::rows`]) and starts an empty one.
+//! and two cache lines, and nothing allocates but the first packet and [`Observables::take`]. That hands the
+//! window out for the store that keeps them ([`Window::rows`]) and starts an empty one.
 //!
-//! Bound: [`MAX_KEYS`] addresses and names a window; new ones beyond it are refused and counted, known
-//! ones count on. Both come from packets, so the tables have seeded hashes.
+//! Bounds: [`MAX_KEYS`] addresses and names a window, [`NAME_BYTES`] of names; new ones beyond are
+//! refused and counted, known ones count on. All room is reserved with the first packet of a window and touched
+//! as it fills. Keys come from packets, so the tables have seeded hashes.
 //!
 //! Not recorded: unspecified, broadcast and multicast addresses.
 
@@ -24,6 +25,9 @@ use maltrail_core::time::Timestamp;
 
 /// Addresses and names of one window.
 pub const MAX_KEYS: usize = 200_000;
+
+/// Bytes of the names of one window: 40 each if it were names alone.
+pub const NAME_BYTES: usize = 8 << 20;
 
 /// Flags of a row: a DNS name.
 const DNS: u8 = 1;
@@ -41,9 +45,18 @@ const RECENT_BITS: [u32; 2] = [12, 11];
 pub struct Observables {
     v4: Seen<u32>,
     v6: Seen<u128>,
-    names: Seen<Box<str>>,
+    names: Seen<Span>,
+    /// The names, one after the other.
+    text: String,
     max_keys: usize,
     refused: u64,
+}
+
+/// Where a name stands in the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: usize,
+    end: usize,
 }
 
 impl Default for Observables {
@@ -65,6 +78,7 @@ impl Observables {
             v4: Seen::new(v4),
             v6: Seen::new(v6),
             names: Seen::new(0),
+            text: String::new(),
             max_keys,
             refused: 0,
         }
@@ -80,14 +94,30 @@ impl Observables {
 
     /// Records a DNS name, in lower case, of a question or an answer.
     pub fn name(&mut self, at: Timestamp, name: &str) {
-        let room = self.room();
         let hash = self.names.seed.hash_one(name);
-        let place = self.names.find(hash, |known| **known == *name);
-        let place = place.or_else(|| room.then(|| self.names.append(hash, name.into())).flatten());
+        let text = &self.text;
+        let known = |span: &Span| text.get(span.start..span.end) == Some(name);
+        let place = match self.names.find(hash, known) {
+            Some(place) => Some(place),
+            None => self.new_name(hash, name),
+        };
         match place {
             Some(place) => self.names.count(place, at.secs()),
             None => self.refused += 1,
         }
+    }
+
+    #[cold]
+    fn new_name(&mut self, hash: u64, name: &str) -> Option<u32> {
+        let (start, end) = (self.text.len(), self.text.len() + name.len());
+        if !self.room() || end > NAME_BYTES {
+            return None;
+        }
+        if self.text.capacity() == 0 {
+            self.text.reserve_exact(NAME_BYTES);
+        }
+        self.text.push_str(name);
+        self.names.append(hash, Span { start, end }, self.max_keys)
     }
 
     /// Hands the window out and starts an empty one.
@@ -97,6 +127,7 @@ impl Observables {
             v4: self.v4.take(),
             v6: self.v6.take(),
             names: self.names.take(),
+            text: std::mem::take(&mut self.text),
         }
     }
 
@@ -124,22 +155,23 @@ impl Observables {
 
     #[inline]
     fn address(&mut self, second: i64, address: IpAddr) {
+        // Numbers from here on: a copied `IpAddr` stalls the loads of its parts.
         match address {
             IpAddr::V4(address) => {
                 let key = address.to_bits();
                 if !self.v4.recent(key, key, second) {
-                    self.other_v4(second, address);
+                    self.other_v4(second, key);
                 }
             }
             IpAddr::V6(address) => {
-                let key = address.to_bits();
+                let key = u128::from_ne_bytes(address.octets());
                 // Interface identifiers and prefixes both tell hosts apart.
                 let folded = (key ^ (key >> 64)) as u64;
                 if !self
                     .v6
                     .recent(key, (folded ^ (folded >> 32)) as u32, second)
                 {
-                    self.other_v6(second, address);
+                    self.other_v6(second, key);
                 }
             }
         }
@@ -147,22 +179,24 @@ impl Observables {
 
     /// An address that was not seen a moment ago. The excluded ones get here each time.
     #[cold]
-    fn other_v4(&mut self, second: i64, address: Ipv4Addr) {
+    fn other_v4(&mut self, second: i64, key: u32) {
+        let address = Ipv4Addr::from_bits(key);
         if address.is_unspecified() || address.is_broadcast() || address.is_multicast() {
             return;
         }
-        let (room, key) = (self.room(), address.to_bits());
+        let room = self.room().then_some(self.max_keys);
         if !self.v4.other(key, second, room) {
             self.refused += 1;
         }
     }
 
     #[cold]
-    fn other_v6(&mut self, second: i64, address: Ipv6Addr) {
+    fn other_v6(&mut self, second: i64, key: u128) {
+        let address = Ipv6Addr::from(key.to_ne_bytes());
         if address.is_unspecified() || address.is_multicast() {
             return;
         }
-        let (room, key) = (self.room(), address.to_bits());
+        let room = self.room().then_some(self.max_keys);
         if !self.v6.other(key, second, room) {
             self.refused += 1;
         }
@@ -173,6 +207,7 @@ impl Observables {
 #[derive(Clone, Debug)]
 struct Tally<K> {
     key: K,
+    hash: u64,
     first: i64,
     last: i64,
     count: u64,
@@ -192,7 +227,7 @@ struct Seen<K> {
     seed: RandomState,
 }
 
-impl<K: Hash + Eq + Clone + Default> Seen<K> {
+impl<K: Copy + Eq + Default> Seen<K> {
     fn new(bits: u32) -> Self {
         Self {
             tallies: Vec::new(),
@@ -220,11 +255,15 @@ impl<K: Hash + Eq + Clone + Default> Seen<K> {
         true
     }
 
-    /// Counts a key after [`Seen::recent`] did not know it; whether there is room for it.
-    fn other(&mut self, key: K, second: i64, room: bool) -> bool {
-        let hash = self.seed.hash_one(&key);
+    /// Counts a key after [`Seen::recent`] did not know it. With `room`, a new one is taken among so
+    /// many; otherwise whether it was known.
+    fn other(&mut self, key: K, second: i64, room: Option<usize>) -> bool
+    where
+        K: Hash,
+    {
+        let hash = self.seed.hash_one(key);
         let place = self.find(hash, |known| *known == key);
-        let place = place.or_else(|| room.then(|| self.append(hash, key.clone())).flatten());
+        let place = place.or_else(|| self.append(hash, key, room?));
         let Some(place) = place else {
             return false;
         };
@@ -243,19 +282,25 @@ impl<K: Hash + Eq + Clone + Default> Seen<K> {
         self.table.find(hash, same).copied()
     }
 
-    fn append(&mut self, hash: u64, key: K) -> Option<u32> {
+    /// Adds a key; the first one reserves room for `room` of them.
+    fn append(&mut self, hash: u64, key: K, room: usize) -> Option<u32> {
         let place = u32::try_from(self.tallies.len()).ok()?;
+        if self.tallies.capacity() == 0 {
+            self.tallies.reserve_exact(room);
+        }
         self.tallies.push(Tally {
             key,
+            hash,
             first: i64::MAX,
             last: i64::MIN,
             count: 0,
         });
-        let (tallies, seed) = (&self.tallies, &self.seed);
-        self.table.insert_unique(hash, place, |&place| {
-            let tally = tallies.get(place as usize);
-            tally.map_or(0, |tally| seed.hash_one(&tally.key))
-        });
+        let tallies = &self.tallies;
+        let hash_of = |&place: &u32| tallies.get(place as usize).map_or(0, |tally| tally.hash);
+        if self.table.capacity() == 0 {
+            self.table.reserve(room, hash_of);
+        }
+        self.table.insert_unique(hash, place, hash_of);
         Some(place)
     }
 
@@ -268,14 +313,13 @@ impl<K: Hash + Eq + Clone + Default> Seen<K> {
         }
     }
 
-    /// The tallies; room for as many is left behind, and the table keeps its own.
+    /// The tallies. The table keeps its room.
     fn take(&mut self) -> Vec<Tally<K>> {
         self.table.clear();
         for (_, place) in &mut self.recent {
             *place = u32::MAX;
         }
-        let room = Vec::with_capacity(self.tallies.len());
-        std::mem::replace(&mut self.tallies, room)
+        std::mem::take(&mut self.tallies)
     }
 }
 
@@ -284,7 +328,8 @@ impl<K: Hash + Eq + Clone + Default> Seen<K> {
 pub struct Window {
     v4: Vec<Tally<u32>>,
     v6: Vec<Tally<u128>>,
-    names: Vec<Tally<Box<str>>>,
+    names: Vec<Tally<Span>>,
+    text: String,
 }
 
 /// One address or name of a window.
@@ -331,12 +376,16 @@ impl Window {
             tally.row(Observable::Address(address), scope(is_local(address)))
         });
         let v6 = self.v6.iter().map(|tally| {
-            let address = Ipv6Addr::from_bits(tally.key);
-            let is_local = address.is_loopback() || matches!(tally.key >> 120, 0xfc..=0xfe);
+            let address = Ipv6Addr::from(tally.key.to_ne_bytes());
+            let first = address.octets()[0];
+            let is_local = address.is_loopback() || matches!(first, 0xfc..=0xfe);
             tally.row(Observable::Address(address.into()), scope(is_local))
         });
         let names = self.names.iter();
-        let names = names.map(|tally| tally.row(Observable::Name(&tally.key), DNS));
+        let names = names.map(|tally| {
+            let name = self.text.get(tally.key.start..tally.key.end);
+            tally.row(Observable::Name(name.unwrap_or_default()), DNS)
+        });
         v4.chain(v6).chain(names)
     }
 }
@@ -460,6 +509,24 @@ mod tests {
         assert_eq!(counts, [2; 100]);
         seen.name(at(3), "late.example");
         assert_eq!(seen.len(), 1);
+    }
+
+    #[test]
+    fn names_are_bounded_in_bytes() {
+        let mut seen = Observables::new();
+        let long = "a".repeat(200);
+        let names = u32::try_from(NAME_BYTES / 208 + 10).expect("number");
+        for n in 0..names {
+            seen.name(at(0), &format!("{n:08}{long}"));
+        }
+        assert_eq!((seen.len(), seen.refused()), (NAME_BYTES / 208, 10));
+        let window = seen.take();
+        assert_eq!(window.text.capacity(), NAME_BYTES);
+        let first = window.rows().next().expect("row").observable;
+        assert_eq!(first, Observable::Name(&format!("00000000{long}")));
+        // The next window has its own room.
+        seen.name(at(0), &long);
+        assert_eq!((seen.len(), seen.refused()), (1, 10));
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod net;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use maltrail_core::event::Event;
-use maltrail_engine::Engine;
+use maltrail_engine::{Engine, MAX_KEYS, Observables};
 use maltrail_wire::LinkType;
 use net::{
     A, AAAA, C, S, Setup, ask, at, client_hello, hello_row, ip, ping, question, segment, syn, tcp,
@@ -171,6 +172,30 @@ fn busy_destinations_allocate_nothing() {
         "{allocated}: a list a second of networks over their limit"
     );
     assert_eq!(events, []);
+}
+
+/// Who was seen is recorded in room that the first packet of a window reserves, also when it is full.
+#[test]
+fn recording_who_was_seen_allocates_nothing() {
+    let mut seen = Observables::new();
+    let mut pass = |first: u32, last: u32| {
+        for n in first..last {
+            let v4 = IpAddr::from(n.to_be_bytes());
+            let v6 = IpAddr::from((u128::from(n) << 80 | 0x2001 << 112).to_be_bytes());
+            seen.packet(at(0), v4, v6);
+            seen.packet(at(0), v6, v4);
+            let label = *b"0123456789abcdef";
+            let name: [u8; 8] = std::array::from_fn(|at| label[(n >> (4 * at)) as usize & 15]);
+            seen.name(at(0), std::str::from_utf8(&name).expect("ascii"));
+        }
+        (seen.len(), seen.refused())
+    };
+    pass(0x0a00_0000, 0x0a00_0001);
+    let before = ALLOCATIONS.with(Cell::get);
+    let (len, refused) = pass(0x0a00_0000, 0x0a00_0000 + 80_000);
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    assert_eq!(len, MAX_KEYS);
+    assert!(refused > 40_000, "{refused}");
 }
 
 #[test]
