@@ -9,7 +9,7 @@ use maltrail_core::time::Timestamp;
 
 use super::Checks;
 use crate::capture::live::{self, Interface, may_capture};
-use crate::pulse::{LinkState, Pulse, faults};
+use crate::pulse::{LinkState, Pulse, Severity, faults};
 use crate::vitals::{InterfaceVitals, Setup, Snapshot, Vitals};
 
 const LISTEN: Duration = Duration::from_secs(3);
@@ -168,7 +168,11 @@ fn report(
         let text = fault
             .text
             .replace("the last minute", "the time of listening");
-        checks.warn(fault.id, &text, fault.next);
+        if fault.severity == Severity::Note {
+            checks.note(&format!("{text} [{}] {}", fault.id, fault.next));
+        } else {
+            checks.warn(fault.id, &text, fault.next);
+        }
     }
 }
 

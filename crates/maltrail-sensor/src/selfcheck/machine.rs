@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use maltrail_core::config::options::is_pending;
 use maltrail_core::config::{Config, Environment};
 use maltrail_core::time::Timestamp;
 
@@ -130,8 +131,12 @@ fn any(links: &[LinkState], checks: &mut Checks) {
 
 fn workers(config: &Config, environment: &Environment, checks: &mut Checks) {
     let cores = environment.cores.max(1);
-    let count = worker_count(config.capture.workers, cores);
-    let text = format!("{count} analysis workers on {cores} cores");
+    let count = if is_pending("PROCESS_COUNT") {
+        1
+    } else {
+        worker_count(config.capture.workers, cores)
+    };
+    let text = format!("{count} analysis worker(s) on {cores} core(s)");
     if count > cores {
         checks.warn(
             "workers",
@@ -153,7 +158,7 @@ fn workers(config: &Config, environment: &Environment, checks: &mut Checks) {
 fn memory(ring: u64, rings: u64, installed: u64, checks: &mut Checks) {
     let total = ring.saturating_mul(rings);
     let text = format!(
-        "memory for packets that wait: {} MB, {rings} times {} MB, of {} MB",
+        "memory for packets that wait: at most {} MB, {rings} times {} MB, of {} MB",
         total / MB,
         ring / MB,
         installed / MB
