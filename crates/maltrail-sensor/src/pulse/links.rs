@@ -5,8 +5,8 @@ use std::path::Path;
 
 /// Where the kernel describes interfaces.
 const CLASS: &str = "/sys/class/net";
-/// Most interfaces that are listed.
-const MAX_LISTED: usize = 256;
+/// Most interfaces that are listed; hosts of many containers have hundreds.
+pub const MAX_LISTED: usize = 4096;
 
 const FLAG_UP: u32 = 0x1;
 const FLAG_LOOPBACK: u32 = 0x8;

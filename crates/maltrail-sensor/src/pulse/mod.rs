@@ -29,7 +29,7 @@ use maltrail_wire::{Decoder, Flags, IpPacket, LinkType, Packet, Transport};
 pub use announce::Announcer;
 pub use facts::{MAX_VLANS, PulseFacts, VlanFacts};
 pub use faults::{FAULT_IDS, Fault, Severity, faults};
-pub use links::LinkState;
+pub use links::{LinkState, MAX_LISTED};
 
 use doubles::Doubles;
 

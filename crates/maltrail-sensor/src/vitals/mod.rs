@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use maltrail_core::time::Timestamp;
 
-use crate::pulse::{Fault, LinkState, PulseFacts};
+use crate::pulse::{Fault, LinkState, MAX_LISTED, PulseFacts};
 
 pub(crate) use status::{free_bytes, status_path};
 pub use workers::worker_count;
@@ -171,7 +171,7 @@ impl Vitals {
 
     /// Replaces what is known of the machine's interfaces.
     pub fn links(&self, mut links: Vec<LinkState>) {
-        links.truncate(MAX_INTERFACES);
+        links.truncate(MAX_LISTED);
         locked(&self.common).links = links;
     }
 
