@@ -72,6 +72,16 @@ impl Pulse {
         }
     }
 
+    /// For the interface of this name; `any` mixes interfaces, the loop among them, so that no frame
+    /// is too long for it.
+    pub fn of_interface(name: &str, home: Arc<NetworkSet>) -> Self {
+        let mtu = match name {
+            "any" => u32::MAX,
+            name => LinkState::read(name).map_or(0, |link| link.mtu),
+        };
+        Self::new(home, mtu)
+    }
+
     /// Looks at every packet: for the few seconds of `-T`.
     #[must_use]
     pub const fn thorough(mut self) -> Self {
@@ -369,6 +379,16 @@ pub(crate) mod tests {
         let mut jumbo = Pulse::new(Arc::new(NetworkSet::private()), 9000);
         jumbo.frame(LinkType::ETHERNET, at(0), &frame, 9014);
         assert_eq!(jumbo.facts().oversized, 0);
+    }
+
+    #[test]
+    fn the_mtu_is_that_of_the_interface() {
+        let home = || Arc::new(NetworkSet::private());
+        let limit = |name| Pulse::of_interface(name, home()).frame_limit;
+        let lo = LinkState::read("lo").expect("lo");
+        assert_eq!(limit("lo"), lo.mtu + FRAME_HEADER);
+        assert_eq!(limit("any"), u32::MAX);
+        assert_eq!(limit("no-such-interface"), 1522);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks) {
     let mut ears: Vec<Ear> = open
         .into_iter()
         .map(|interface| Ear {
-            pulse: Pulse::new(Arc::clone(&home), mtu(interface.name(), &before_links)).thorough(),
+            pulse: Pulse::of_interface(interface.name(), Arc::clone(&home)).thorough(),
             interface,
             failed: None,
         })
@@ -74,16 +74,6 @@ fn home_networks(config: &Config) -> NetworkSet {
     let listed = config.settings.words("HOME_NETWORKS");
     let listed = listed.iter().filter_map(|word| parse_net(word));
     NetworkSet::new(listed.chain(live::interface_networks()))
-}
-
-/// MTU by which frames of this interface are judged; `any` mixes interfaces, the loop among them.
-fn mtu(name: &str, links: &[LinkState]) -> u32 {
-    let link = links.iter().find(|link| link.name == name);
-    if name == "any" {
-        u32::MAX
-    } else {
-        link.map_or(0, |link| link.mtu)
-    }
 }
 
 fn listen(ears: &mut [Ear]) {
@@ -233,17 +223,26 @@ fn snapshots(
 
 #[cfg(test)]
 mod tests {
+    use maltrail_core::config::Environment;
+
     use super::*;
 
+    /// HOME_NETWORKS of this configuration text as -T understands it.
+    fn home(line: &str) -> NetworkSet {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("maltrail.conf");
+        let text = format!(
+            "MONITOR_INTERFACE lo\nCAPTURE_BUFFER 1MB\nUPDATE_PERIOD 86400\nLOG_DIR /tmp\n{line}\n"
+        );
+        std::fs::write(&path, text).expect("written");
+        let (config, _) = Config::load(&path, &Environment::default()).expect("valid");
+        home_networks(&config)
+    }
+
     #[test]
-    fn a_mixed_capture_has_no_largest_frame() {
-        let links = [LinkState {
-            name: "eth0".to_owned(),
-            mtu: 9000,
-            ..LinkState::default()
-        }];
-        assert_eq!(mtu("eth0", &links), 9000);
-        assert_eq!(mtu("any", &links), u32::MAX);
-        assert_eq!(mtu("eth9", &links), 0, "as Ethernet");
+    fn the_networks_of_this_machine_are_ours_unless_others_are_named() {
+        let loopback = "127.0.0.1".parse().expect("an address");
+        assert!(home("").contains(loopback));
+        assert!(!home("HOME_NETWORKS 203.0.113.0/24").contains(loopback));
     }
 }

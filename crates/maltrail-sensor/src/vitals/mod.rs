@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use maltrail_core::config::Config;
+use maltrail_core::config::options::is_pending;
 use maltrail_core::time::Timestamp;
 
 use crate::pulse::{Fault, LinkState, MAX_LISTED, PulseFacts};
@@ -57,6 +59,21 @@ pub struct Setup {
     pub update_period_secs: Option<u64>,
     /// `LOG_DIR`, when there are local log files.
     pub log_dir: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Of a sensor with this configuration.
+    pub fn new(config: &Config, workers: usize, started: Timestamp) -> Self {
+        let updates = !config.trails.disable_updates && !is_pending("UPDATE_PERIOD");
+        Self {
+            sensor: config.detect.sensor_name.clone(),
+            started,
+            workers,
+            filtered: !config.capture.filter.is_empty(),
+            update_period_secs: updates.then_some(config.trails.update_period_secs),
+            log_dir: (!config.output.disable_local).then(|| config.log_dir.clone()),
+        }
+    }
 }
 
 /// Numbers of the running sensor, shared through an `Arc`.
