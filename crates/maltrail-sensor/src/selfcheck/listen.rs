@@ -232,7 +232,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("maltrail.conf");
         let text = format!(
-            "MONITOR_INTERFACE lo\nCAPTURE_BUFFER 1MB\nUPDATE_PERIOD 86400\nLOG_DIR /tmp\n{line}\n"
+            "MONITOR_INTERFACE lo\nCAPTURE_BUFFER 1MB\nUPDATE_PERIOD 86400\nLOG_DIR {}\n{line}\n",
+            folder.path().display()
         );
         std::fs::write(&path, text).expect("written");
         let (config, _) = Config::load(&path, &Environment::default()).expect("valid");
