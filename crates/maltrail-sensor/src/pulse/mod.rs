@@ -9,7 +9,7 @@
 //! frame ─► lengths, time ─► sample ─► doubled? direction, DNS, VLAN ─► PulseFacts ─► faults()
 //! ```
 //!
-//! Bounds: [`doubles::SLOTS`] remembered packets, [`facts::MAX_VLANS`] VLANs, [`MAX_LINKS`] link types.
+//! Bounds: 4096 remembered packets, [`MAX_VLANS`] VLANs, [`MAX_LINKS`] link types.
 //! It never decides about an event: a fault is something to tell a person.
 
 mod announce;
