@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use crate::capture::live::{Frame, Interface};
 use crate::observables::StoreFeed;
-use crate::pulse::{LinkState, Pulse, frame_mtu};
+use crate::pulse::Pulse;
 use crate::vitals::{InterfaceVitals, Vitals, WorkerVitals};
 
 /// Packets taken from one interface before the others get their turn.
@@ -63,14 +63,10 @@ impl Post {
         store: Option<StoreFeed>,
         timeout_ms: u32,
     ) -> Self {
-        let links = LinkState::all();
-        let tap = |interface: Interface| {
-            let mtu = frame_mtu(interface.name(), &links);
-            Tap {
-                pulse: Pulse::new(Arc::clone(home), mtu),
-                interface,
-                until: Timestamp::default(),
-            }
+        let tap = |interface: Interface| Tap {
+            pulse: Pulse::of_interface(interface.name(), Arc::clone(home)),
+            interface,
+            until: Timestamp::default(),
         };
         Self {
             index,

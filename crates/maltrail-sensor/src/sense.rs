@@ -227,7 +227,9 @@ impl Run<'_> {
         self.leave_root(&detection)?;
         self.keep_error_log();
         let workers = teams.len();
-        let vitals = Arc::new(Vitals::new(self.setup(workers)));
+        let mut setup = Setup::new(self.config, workers, Timestamp::now());
+        setup.filtered = !capture.filter.is_empty();
+        let vitals = Arc::new(Vitals::new(setup));
         describe_trails(&vitals, &detection.lists, &self.config.trails.file);
         let store = self.store(&detection)?;
         let feed = store.as_ref().map(StoreThread::feed);
@@ -326,19 +328,6 @@ impl Run<'_> {
     fn keep_error_log(&self) {
         if !self.config.output.disable_local {
             console::log_errors_to(&self.config.log_dir);
-        }
-    }
-
-    fn setup(&self, workers: usize) -> Setup {
-        let config = self.config;
-        Setup {
-            sensor: config.detect.sensor_name.clone(),
-            started: Timestamp::now(),
-            workers,
-            filtered: !config.capture.filter.is_empty() || self.cli.filter.is_some(),
-            update_period_secs: (!config.trails.disable_updates)
-                .then_some(config.trails.update_period_secs),
-            log_dir: (!config.output.disable_local).then(|| config.log_dir.clone()),
         }
     }
 

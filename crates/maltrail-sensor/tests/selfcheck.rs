@@ -120,7 +120,7 @@ fn the_same_home_is_meant_or_both_are_named() {
         "{out}"
     );
     assert!(
-        out.contains("/root/trails.csv` for root") && out.ends_with("FAILED\n"),
+        out.contains("/trails.csv` for root:") && out.ends_with("FAILED\n"),
         "{out}"
     );
     assert!(!run("no such user").contains("[home-differs]"));

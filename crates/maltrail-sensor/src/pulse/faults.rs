@@ -7,7 +7,6 @@
 
 use crate::vitals::Snapshot;
 
-use super::SAMPLE;
 use super::facts::{PulseFacts, VlanFacts};
 use super::links::LinkState;
 
@@ -397,12 +396,12 @@ mod tests {
             after(move |now, before| {
                 before.pulse[0].1 = PulseFacts::default();
                 let facts = &mut now.pulse[0].1;
-                (facts.sampled, facts.dns_questions, facts.dns_answers) = (packets, dns, dns);
+                (facts.packets, facts.dns_questions, facts.dns_answers) = (packets, dns, dns);
             })
         };
-        assert_eq!(seen(20_000, 0), ["dns-missing"]);
-        assert_eq!(seen(20_000, 1), NONE);
-        assert_eq!(seen(4_999, 0), NONE);
+        assert_eq!(seen(160_000, 0), ["dns-missing"]);
+        assert_eq!(seen(160_000, 1), NONE);
+        assert_eq!(seen(159_999, 0), NONE);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 /// Where the kernel describes interfaces.
 const CLASS: &str = "/sys/class/net";
-/// Most interfaces that are listed.
-const MAX_LISTED: usize = 256;
+/// Most interfaces that are listed; hosts of many containers have hundreds.
+pub const MAX_LISTED: usize = 4096;
 
 const FLAG_UP: u32 = 0x1;
 const FLAG_LOOPBACK: u32 = 0x8;
@@ -29,15 +29,6 @@ pub struct LinkState {
     pub mtu: u32,
     /// Packets that it has received.
     pub rx_packets: u64,
-}
-
-/// MTU by which frames of this interface are judged; `any` mixes interfaces, the loop among them.
-pub fn frame_mtu(name: &str, links: &[LinkState]) -> u32 {
-    if name == "any" {
-        return u32::MAX;
-    }
-    let link = links.iter().find(|link| link.name == name);
-    link.map_or(0, |link| link.mtu)
 }
 
 impl LinkState {

@@ -9,7 +9,7 @@
 //! frame ─► lengths, time ─► sample ─► doubled? direction, DNS, VLAN ─► PulseFacts ─► faults()
 //! ```
 //!
-//! Bounds: [`doubles::SLOTS`] remembered packets, [`facts::MAX_VLANS`] VLANs, [`MAX_LINKS`] link types.
+//! Bounds: 4096 remembered packets, [`MAX_VLANS`] VLANs, [`MAX_LINKS`] link types.
 //! It never decides about an event: a fault is something to tell a person.
 
 mod announce;
@@ -29,7 +29,7 @@ use maltrail_wire::{Decoder, Flags, IpPacket, LinkType, Packet, Transport};
 pub use announce::Announcer;
 pub use facts::{MAX_VLANS, PulseFacts, VlanFacts};
 pub use faults::{FAULT_IDS, Fault, Severity, faults};
-pub use links::{LinkState, frame_mtu};
+pub use links::{LinkState, MAX_LISTED};
 
 use doubles::Doubles;
 
@@ -70,6 +70,16 @@ impl Pulse {
             facts: PulseFacts::default(),
             ticked: 0,
         }
+    }
+
+    /// For the interface of this name; `any` mixes interfaces, the loop among them, so that no frame
+    /// is too long for it.
+    pub fn of_interface(name: &str, home: Arc<NetworkSet>) -> Self {
+        let mtu = match name {
+            "any" => u32::MAX,
+            name => LinkState::read(name).map_or(0, |link| link.mtu),
+        };
+        Self::new(home, mtu)
     }
 
     /// Looks at every packet: for the few seconds of `-T`.
@@ -369,6 +379,16 @@ pub(crate) mod tests {
         let mut jumbo = Pulse::new(Arc::new(NetworkSet::private()), 9000);
         jumbo.frame(LinkType::ETHERNET, at(0), &frame, 9014);
         assert_eq!(jumbo.facts().oversized, 0);
+    }
+
+    #[test]
+    fn the_mtu_is_that_of_the_interface() {
+        let home = || Arc::new(NetworkSet::private());
+        let limit = |name| Pulse::of_interface(name, home()).frame_limit;
+        let lo = LinkState::read("lo").expect("lo");
+        assert_eq!(limit("lo"), lo.mtu + FRAME_HEADER);
+        assert_eq!(limit("any"), u32::MAX);
+        assert_eq!(limit("no-such-interface"), 1522);
     }
 
     #[test]

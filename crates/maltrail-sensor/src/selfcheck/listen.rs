@@ -8,7 +8,7 @@ use maltrail_core::time::Timestamp;
 
 use super::Checks;
 use crate::capture::live::{self, Interface, may_capture};
-use crate::pulse::{LinkState, Pulse, faults, frame_mtu};
+use crate::pulse::{LinkState, Pulse, Severity, faults};
 use crate::vitals::{InterfaceVitals, Setup, Snapshot, Vitals};
 
 const LISTEN: Duration = Duration::from_secs(3);
@@ -54,11 +54,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks) {
     let mut ears: Vec<Ear> = open
         .into_iter()
         .map(|interface| Ear {
-            pulse: Pulse::new(
-                Arc::clone(&home),
-                frame_mtu(interface.name(), &before_links),
-            )
-            .thorough(),
+            pulse: Pulse::of_interface(interface.name(), Arc::clone(&home)).thorough(),
             interface,
             failed: None,
         })
@@ -151,7 +147,11 @@ fn report(
         let text = fault
             .text
             .replace("the last minute", "the time of listening");
-        checks.warn(fault.id, &text, fault.next);
+        if fault.severity == Severity::Note {
+            checks.note(&format!("{text} [{}] {}", fault.id, fault.next));
+        } else {
+            checks.warn(fault.id, &text, fault.next);
+        }
     }
 }
 
@@ -212,17 +212,28 @@ fn snapshots(
 
 #[cfg(test)]
 mod tests {
+    use maltrail_core::addr::NetworkSet;
+    use maltrail_core::config::Environment;
+
     use super::*;
 
+    /// HOME_NETWORKS of this configuration text as -T understands it.
+    fn home(line: &str) -> NetworkSet {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("maltrail.conf");
+        let text = format!(
+            "MONITOR_INTERFACE lo\nCAPTURE_BUFFER 1MB\nUPDATE_PERIOD 86400\nLOG_DIR {}\n{line}\n",
+            folder.path().display()
+        );
+        std::fs::write(&path, text).expect("written");
+        let (config, _) = Config::load(&path, &Environment::default()).expect("valid");
+        live::home_networks(&config)
+    }
+
     #[test]
-    fn a_mixed_capture_has_no_largest_frame() {
-        let links = [LinkState {
-            name: "eth0".to_owned(),
-            mtu: 9000,
-            ..LinkState::default()
-        }];
-        assert_eq!(frame_mtu("eth0", &links), 9000);
-        assert_eq!(frame_mtu("any", &links), u32::MAX);
-        assert_eq!(frame_mtu("eth9", &links), 0, "as Ethernet");
+    fn the_networks_of_this_machine_are_ours_unless_others_are_named() {
+        let loopback = "127.0.0.1".parse().expect("an address");
+        assert!(home("").contains(loopback));
+        assert!(!home("HOME_NETWORKS 203.0.113.0/24").contains(loopback));
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::SystemTime;
 
 use maltrail_core::config::Config;
+use maltrail_core::config::options::is_pending;
 use maltrail_core::trail::{SetReport, TrailSet, Whitelist};
 
 use super::Checks;
@@ -191,7 +192,12 @@ fn age_of(age_secs: u64, period_secs: Option<u64>, checks: &mut Checks) {
     } else {
         checks.good(&text);
     }
+    updates(period_secs, is_pending("UPDATE_PERIOD"), checks);
+}
+
+fn updates(period_secs: Option<u64>, by_hand: bool, checks: &mut Checks) {
     match period_secs {
+        Some(_) if by_hand => checks.note("updates: by `sensor update`, from cron or by hand"),
         Some(period) => checks.good(&format!("updates: built in, every {period} s")),
         None => checks
             .note("updates: off (DISABLE_TRAIL_UPDATES); the file is reloaded when it changes"),

@@ -130,7 +130,7 @@ fn any(links: &[LinkState], checks: &mut Checks) {
 fn workers(config: &Config, environment: &Environment, checks: &mut Checks) {
     let cores = environment.cores.max(1);
     let count = config.capture.workers.count(cores);
-    let text = format!("{count} analysis workers on {cores} cores");
+    let text = format!("{count} analysis worker(s) on {cores} core(s)");
     if count > cores as usize {
         checks.warn(
             "workers",
@@ -153,7 +153,7 @@ fn workers(config: &Config, environment: &Environment, checks: &mut Checks) {
 fn memory(ring: u64, rings: u64, installed: u64, checks: &mut Checks) {
     let total = ring.saturating_mul(rings);
     let text = format!(
-        "memory for packets that wait: {} MB, {rings} times {} MB, of {} MB",
+        "memory for packets that wait: at most {} MB, {rings} times {} MB, of {} MB",
         total / MB,
         ring / MB,
         installed / MB

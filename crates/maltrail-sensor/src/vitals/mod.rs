@@ -24,10 +24,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use maltrail_core::config::Config;
+use maltrail_core::config::options::is_pending;
 use maltrail_core::time::Timestamp;
 use maltrail_engine::Counters;
 
-use crate::pulse::{Fault, LinkState, PulseFacts};
+use crate::pulse::{Fault, LinkState, MAX_LISTED, PulseFacts};
 
 pub(crate) use status::{free_bytes, status_path};
 
@@ -56,6 +58,21 @@ pub struct Setup {
     pub update_period_secs: Option<u64>,
     /// `LOG_DIR`, when there are local log files.
     pub log_dir: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Of a sensor with this configuration.
+    pub fn new(config: &Config, workers: usize, started: Timestamp) -> Self {
+        let updates = !config.trails.disable_updates && !is_pending("UPDATE_PERIOD");
+        Self {
+            sensor: config.detect.sensor_name.clone(),
+            started,
+            workers,
+            filtered: !config.capture.filter.is_empty(),
+            update_period_secs: updates.then_some(config.trails.update_period_secs),
+            log_dir: (!config.output.disable_local).then(|| config.log_dir.clone()),
+        }
+    }
 }
 
 /// Numbers of the running sensor, shared through an `Arc`.
@@ -177,7 +194,7 @@ impl Vitals {
 
     /// Replaces what is known of the machine's interfaces.
     pub fn links(&self, mut links: Vec<LinkState>) {
-        links.truncate(MAX_INTERFACES);
+        links.truncate(MAX_LISTED);
         locked(&self.common).links = links;
     }
 

@@ -293,6 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_does_not_read_is_cut_off_as_well() {
+        // More than all socket buffers take.
+        let server = server("127.0.0.1:0", "x".repeat(64 << 20));
+        let mut deaf = TcpStream::connect(server.address()).expect("the server");
+        deaf.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
+        let started = Instant::now();
+        let head = ask(server.address(), b"HEAD / HTTP/1.1\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert!(
+            started.elapsed() < DEADLINE + Duration::from_secs(3),
+            "{:?}",
+            started.elapsed()
+        );
+        drop(deaf);
+    }
+
+    #[test]
     fn an_address_in_use_is_no_error() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = taken.local_addr().expect("an address");

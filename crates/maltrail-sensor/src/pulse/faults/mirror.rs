@@ -1,6 +1,6 @@
 //! Faults of a mirror port, seen in the packets themselves.
 
-use super::{Fault, PulseFacts, SAMPLE, Severity, VlanFacts, percent};
+use super::{Fault, PulseFacts, Severity, VlanFacts, percent};
 
 /// Established segments from which on a direction is judged, and how many to one they must be.
 const MIN_SEGMENTS: u64 = 200;
@@ -8,8 +8,8 @@ const ONE_SIDED: u64 = 200;
 /// Comparable packets from which on copies are judged, and their share: one in this many.
 const MIN_COMPARABLE: u64 = 500;
 const COPY_SHARE: u64 = 20;
-/// Packets looked at from which on DNS is missed at all.
-const MIN_SAMPLED: u64 = 5000;
+/// Packets from which on DNS is missed at all.
+const MIN_PACKETS: u64 = 160_000;
 /// Questions or answers from which on the other side is missed.
 const MIN_DNS: u64 = 50;
 /// A VLAN that was heard at least once in this many seconds on the average is missed after
@@ -97,13 +97,10 @@ fn dns_sides(name: &str, facts: &PulseFacts) -> Option<Fault> {
 
 fn dns(name: &str, total: &PulseFacts) -> Option<Fault> {
     let none = total.dns_questions == 0 && total.dns_answers == 0;
-    (none && total.sampled >= MIN_SAMPLED).then(|| Fault {
+    (none && total.packets >= MIN_PACKETS).then(|| Fault {
         id: "dns-missing",
         severity: Severity::Note,
-        text: format!(
-            "`{name}`: no DNS among about {} packets",
-            total.sampled * SAMPLE
-        ),
+        text: format!("`{name}`: no DNS among {} packets", total.packets),
         next: "Mirror a place between the clients and their resolver: most trails are names. \
                If clients use DNS over HTTPS or TLS, only names in TLS hellos are left.",
     })
