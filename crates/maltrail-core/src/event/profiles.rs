@@ -1,7 +1,7 @@
 //! `LOG_JSON_PROFILE`: `DATE.json` in the shape that other tools read.
 //!
-//! [`encode`] gives the function that appends one line for an event. `eve` ([`super::eve`]) is the alert
-//! record that Suricata writes, `ecs` ([`super::ecs`]) is a document of the Elastic Common Schema 8. Both
+//! [`encode`] gives the function that appends one line for an event. `eve` (`eve.rs`) is the alert
+//! record that Suricata writes, `ecs` (`ecs.rs`) is a document of the Elastic Common Schema 8. Both
 //! have fields for one value where an event may hold several: they get the first, and a member `maltrail`
 //! holds our own object whole.
 //!

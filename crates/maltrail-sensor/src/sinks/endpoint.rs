@@ -352,3 +352,33 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_thing_is_said_at_once_and_then_once_a_minute() {
+        let mut said = None;
+        assert!(is_due(&mut said));
+        assert!(!is_due(&mut said));
+        said = Instant::now().checked_sub(SAY_AGAIN);
+        assert!(is_due(&mut said) && !is_due(&mut said));
+    }
+
+    #[test]
+    fn what_turns_out_to_be_lost_is_moved_not_counted_twice() {
+        let state = State::new("LOG_SERVER", "192.0.2.1:8337");
+        state.offered.fetch_add(3, Ordering::Relaxed);
+        state.unsend();
+        assert_eq!(state.facts().lost, 0, "nothing was sent yet");
+        state.sent();
+        state.sent();
+        state.unsend();
+        let facts = state.facts();
+        assert_eq!((facts.sent, facts.lost, facts.waiting()), (1, 1, 1));
+        state.settle();
+        let facts = state.facts();
+        assert_eq!((facts.sent, facts.lost, facts.waiting()), (1, 2, 0));
+    }
+}

@@ -15,18 +15,19 @@ mod encoder;
 mod ending;
 mod endpoint;
 mod errorlog;
+mod receivers;
 mod stream;
 mod tls;
 mod udp;
+mod writer;
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use maltrail_core::config::{Carrier, Config, LogFormat, LogServerFormat};
+use maltrail_core::config::{Config, LogFormat};
 use maltrail_core::event::{Event, profiles};
 use maltrail_core::time::Zone;
 use tracing::warn;
@@ -35,12 +36,9 @@ pub use dayfile::{DayFile, DayFileError, Extension};
 pub use endpoint::EndpointFacts;
 pub use errorlog::ErrorLog;
 
-use encoder::{Encoder, Encoding, TrailsDate};
 use ending::Ender;
-use endpoint::{Endpoint, Link, Patience, Plan, State};
-use stream::StreamLink;
-use tls::Tls;
-use udp::UdpLink;
+use endpoint::{Endpoint, Patience, Plan};
+use writer::{Batch, Writer};
 
 /// Batches of events that may wait. A batch comes from one read of the capture, so this is far more
 /// than a sink that works ever needs; one that does not work costs at most this much memory.
@@ -142,7 +140,7 @@ impl Sinks {
             line_file: file(Extension::Log, &[LogFormat::Line, LogFormat::Both])?,
             json_file: file(Extension::Json, &[LogFormat::Json, LogFormat::Both])?,
             json: profiles::encode(output.json_profile),
-            plans: plans(config)?,
+            plans: receivers::plans(config)?,
             // Events must go somewhere that keeps them.
             console: console || !(local || elsewhere),
             counters: Arc::default(),
@@ -186,151 +184,6 @@ impl Sinks {
             running,
             ender,
         })
-    }
-}
-
-/// The receivers that the configuration names.
-fn plans(config: &Config) -> Result<Vec<Plan>, SinkError> {
-    let output = &config.output;
-    let count =
-        output.log_servers.len() + output.syslog_servers.len() + output.logstash_servers.len();
-    if count > RECEIVERS {
-        return Err(SinkError::TooMany(count));
-    }
-    let plain = Encoder {
-        encoding: Encoding::Line,
-        zone: Zone::local(),
-        host: output.host_name.as_str().into(),
-        severity: output.remote_severity.clone(),
-        trails: TrailsDate::new(config.trails.file.clone()),
-    };
-    let datagrams = |option, address: &str, encoding| Plan {
-        state: State::new(option, address),
-        encoder: Encoder {
-            encoding,
-            ..plain.clone()
-        },
-        link: Box::new(UdpLink::new(address)),
-        beats: encoding == Encoding::Json,
-    };
-    let mut plans = Vec::with_capacity(count);
-    let of_log_server = match output.log_server_format {
-        LogServerFormat::Line => Encoding::Line,
-        LogServerFormat::Json => Encoding::Json,
-    };
-    for address in &output.log_servers {
-        plans.push(datagrams("LOG_SERVER", address, of_log_server));
-    }
-    for address in &output.logstash_servers {
-        plans.push(datagrams("LOGSTASH_SERVER", address, Encoding::Logstash));
-    }
-    let mut roots = None;
-    for receiver in &output.syslog_servers {
-        let address = receiver.address.as_str();
-        let tls = match receiver.carrier {
-            Carrier::Udp => {
-                plans.push(datagrams("SYSLOG_SERVER", address, Encoding::Cef));
-                continue;
-            }
-            Carrier::UdpFramed => {
-                plans.push(datagrams("SYSLOG_SERVER", address, Encoding::Rfc5424));
-                continue;
-            }
-            Carrier::Tcp => None,
-            Carrier::Tls => {
-                let bad = |error| SinkError::Tls(address.to_owned(), error);
-                let config = match &roots {
-                    Some(config) => Arc::clone(config),
-                    None => {
-                        let made = tls::client(output.syslog_ca.as_deref()).map_err(bad)?;
-                        Arc::clone(roots.insert(made))
-                    }
-                };
-                Some(Tls::new(config, address).map_err(bad)?)
-            }
-        };
-        let scheme = if tls.is_some() { "tls" } else { "tcp" };
-        let state = State::new("SYSLOG_SERVER", &format!("{scheme}://{address}"));
-        let link: Box<dyn Link> = Box::new(StreamLink::new(address, tls, Arc::clone(&state)));
-        plans.push(Plan {
-            state,
-            encoder: Encoder {
-                encoding: Encoding::Rfc5424,
-                ..plain.clone()
-            },
-            link,
-            beats: false,
-        });
-    }
-    Ok(plans)
-}
-
-/// Events of one read of the capture.
-struct Batch {
-    events: Vec<Event>,
-    /// Whether a receiver that keeps up may be waited for.
-    patient: bool,
-}
-
-/// What the sinks thread works with.
-struct Writer {
-    zone: Zone,
-    line_file: Option<DayFile>,
-    json_file: Option<DayFile>,
-    json: profiles::Encode,
-    console: bool,
-    watch: SinkWatch,
-    patience: Vec<Patience>,
-}
-
-impl Writer {
-    fn run(&mut self, batches: &Receiver<Batch>) {
-        for batch in batches {
-            self.write(batch);
-        }
-        let files = [self.line_file.as_mut(), self.json_file.as_mut()];
-        let ends: Vec<(usize, usize)> = files.into_iter().flatten().map(DayFile::finish).collect();
-        self.count(&ends);
-    }
-
-    /// Counts each file's stored and lost events. An event is lost once however many files miss it,
-    /// and written when the first file has it.
-    fn count(&self, files: &[(usize, usize)]) {
-        let counters = &self.watch.counters;
-        let written = files.first().map_or(0, |&(stored, _)| stored);
-        let lost = files.iter().map(|&(_, lost)| lost).max();
-        SinkCounters::add(&counters.written, written);
-        SinkCounters::add(&counters.failed, lost.unwrap_or_default());
-    }
-
-    /// Writes a batch to every sink.
-    fn write(&mut self, batch: Batch) {
-        let Batch { events, patient } = batch;
-        let zone = &self.zone;
-        let lines = self.line_file.as_mut().map(|file| {
-            let line = |event: &Event, out: &mut String| event.write_line(zone, out);
-            file.write(&events, line, zone)
-        });
-        let objects = self.json_file.as_mut().map(|file| {
-            let object = |event: &Event, out: &mut String| (self.json)(event, zone, out);
-            file.write(&events, object, zone)
-        });
-        let ends: Vec<(usize, usize)> = lines.into_iter().chain(objects).collect();
-        self.count(&ends);
-        if self.console {
-            let mut out = std::io::stderr().lock();
-            for event in &events {
-                let _ = out.write_all(event.to_line(&self.zone).as_bytes());
-            }
-        }
-        if self.watch.endpoints.is_empty() {
-            return;
-        }
-        for event in events.into_iter().map(Arc::new) {
-            for (endpoint, patience) in self.watch.endpoints.iter().zip(&mut self.patience) {
-                endpoint.offer(&event, patient.then_some(patience));
-            }
-        }
     }
 }
 

@@ -436,6 +436,8 @@ fn live_events_never_wait_for_a_receiver() {
         }
     }
     assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+    // Losses are counted when they happen, not only at the end.
+    wait_for(&watch, |facts| facts.receivers[0].lost > QUEUE as u64);
     let started = Instant::now();
     sinks.finish();
     let took = started.elapsed();
@@ -447,6 +449,48 @@ fn live_events_never_wait_for_a_receiver() {
     assert!(one.lost > QUEUE as u64, "{one:?}");
     let stream = accept(&stuck);
     assert_eq!(frames(stream).len() as u64, one.sent);
+}
+
+/// A replay makes events faster than they can be sent; the receiver is there, so it gets all.
+#[test]
+fn a_replay_waits_for_a_receiver_that_keeps_up() {
+    let (_open, address) = receiver();
+    let sinks = start_remote(&format!("LOG_SERVER {address}\n"));
+    let watch = sinks.watch();
+    let total = QUEUE + 8000;
+    let batches = vec![events(0, 100); total / 100];
+    for batch in batches {
+        sinks.put(batch);
+    }
+    sinks.finish();
+    let facts = &watch.facts().receivers[0];
+    assert_eq!((facts.sent, facts.lost), (total as u64 / 100 * 100, 0));
+}
+
+/// A disk that hangs: the day file is a pipe that nobody reads yet.
+#[test]
+fn live_events_never_wait_for_the_disk() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("2023-11-14.log");
+    let mode = rustix::fs::Mode::from_bits_truncate(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).expect("pipe");
+    let sinks = start("LOG_FORMAT line\n", folder.path());
+    let watch = sinks.watch();
+    let started = Instant::now();
+    // One batch is in hand, the others wait, ten are too many.
+    for n in 0..QUEUE_BATCHES + 11 {
+        sinks.offer(events(n, 1));
+        if n == 0 {
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(watch.facts().dropped, 10);
+    let reader = thread::spawn(move || std::fs::read_to_string(file).expect("lines"));
+    sinks.finish();
+    let lines = reader.join().expect("lines");
+    assert_eq!(lines.lines().count(), QUEUE_BATCHES + 1);
+    assert_eq!(watch.facts().written, QUEUE_BATCHES as u64 + 1);
 }
 
 /// Events that one receiver's queue holds.
