@@ -19,7 +19,7 @@ use maltrail_engine::{IgnoreRules, Policy, PolicyConfig};
 const PAIRS: u64 = 1_000_000;
 
 /// What a flood is made of: events of a pair, seconds it lasts, keys that are allowed.
-const FLOODS: [(&str, u64, i64, usize, &str); 5] = [
+const FLOODS: [(&str, u64, i64, usize, &str); 6] = [
     ("one event a pair", 1, 60, 50_000, "badnet (malware)"),
     ("eight events a pair", 8, 60, 50_000, "badnet (malware)"),
     (
@@ -31,6 +31,13 @@ const FLOODS: [(&str, u64, i64, usize, &str); 5] = [
     ),
     ("condensed", 1, 60, 50_000, "mass scanner (suspicious)"),
     ("every second one condensed", 8, 60, 10_000_000, "either"),
+    (
+        "the same for ten minutes, groups flushed every 10 s",
+        8,
+        600,
+        10_000_000,
+        "either",
+    ),
 ];
 
 fn main() {
@@ -51,6 +58,7 @@ fn main() {
             written += out.iter().map(|event| event.details.count()).sum::<u64>();
             out.clear();
         };
+        let mut flushed = 0;
         for n in 0..PAIRS {
             let second = (n as i64) * seconds / PAIRS as i64;
             for again in 0..each {
@@ -62,7 +70,9 @@ fn main() {
                 policy.event(event(n, again, second, info), &mut out);
             }
             if n % 1000 == 0 {
-                policy.housekeep(time(second), false, &mut out);
+                let flush = seconds > 60 && second >= flushed + 10;
+                flushed = if flush { second } else { flushed };
+                policy.housekeep(time(second), flush, &mut out);
                 most = most.max(resident_pages());
                 held = held.max(policy.held_bytes());
             }

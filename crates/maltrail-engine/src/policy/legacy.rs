@@ -47,9 +47,11 @@ impl Legacy {
         self.bytes
     }
 
+    /// Takes an event while `others` bytes are held elsewhere.
     pub(super) fn event(
         &mut self,
         event: Event,
+        others: usize,
         out: &mut Vec<Event>,
         counters: &mut PolicyCounters,
     ) {
@@ -66,7 +68,8 @@ impl Legacy {
             counters.throttled += event.details.count();
             return;
         }
-        let recorded = ends.iter().all(|end| self.record(end, &event.trail));
+        let mut ends = ends.iter();
+        let recorded = ends.all(|end| self.record(end, &event.trail, others));
         counters.saturations += u64::from(!recorded);
         out.push(event);
     }
@@ -78,8 +81,9 @@ impl Legacy {
     }
 
     /// Whether there is room.
-    fn record(&mut self, address: &str, trail: &str) -> bool {
-        if self.records.len() >= self.max_records || self.bytes >= self.limits.bytes {
+    fn record(&mut self, address: &str, trail: &str, others: usize) -> bool {
+        let is_full = self.bytes.saturating_add(others) >= self.limits.bytes;
+        if is_full || self.records.len() >= self.max_records {
             return false;
         }
         if !self.has(address, trail) {
@@ -99,9 +103,17 @@ mod tests {
     use super::*;
 
     fn written(legacy: &mut Legacy, events: impl IntoIterator<Item = Event>) -> (usize, u64, u64) {
+        written_beside(legacy, 0, events)
+    }
+
+    fn written_beside(
+        legacy: &mut Legacy,
+        others: usize,
+        events: impl IntoIterator<Item = Event>,
+    ) -> (usize, u64, u64) {
         let (mut out, mut counters) = (Vec::new(), PolicyCounters::default());
         for event in events {
-            legacy.event(event, &mut out, &mut counters);
+            legacy.event(event, others, &mut out, &mut counters);
         }
         (out.len(), counters.throttled, counters.saturations)
     }
@@ -142,5 +154,9 @@ mod tests {
         assert_eq!((lines, throttled), (100, 0));
         assert!((80..99).contains(&saturations), "{saturations}");
         assert!((1000..1300).contains(&small.bytes()), "{}", small.bytes());
+        // What is held elsewhere leaves less room.
+        let mut beside = Legacy::new(1, 1000, small.limits);
+        assert_eq!(written_beside(&mut beside, 1000, many()), (100, 0, 99));
+        assert_eq!(beside.bytes(), 0);
     }
 }

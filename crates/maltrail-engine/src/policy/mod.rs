@@ -256,12 +256,10 @@ impl Policy {
 
     fn throttle(&mut self, event: Event, out: &mut Vec<Event>) {
         let first = out.len();
+        let (others, counters) = (self.condenser.bytes(), &mut self.counters);
         match &mut self.mode {
-            Mode::Summarize(throttle) => {
-                let others = self.condenser.bytes();
-                throttle.event(event, others, out, &mut self.counters);
-            }
-            Mode::Legacy(legacy) => legacy.event(event, out, &mut self.counters),
+            Mode::Summarize(throttle) => throttle.event(event, others, out, counters),
+            Mode::Legacy(legacy) => legacy.event(event, others, out, counters),
             Mode::Off => out.push(event),
         }
         self.counters.written += (out.len() - first) as u64;

@@ -96,7 +96,7 @@ proptest! {
         mode in prop::sample::select(vec![
             ThrottleMode::Summarize, ThrottleMode::Legacy, ThrottleMode::Off,
         ]),
-        (window_secs, burst, max_keys, workers) in (1u32..70, 1u32..5, 1usize..9, 0u32..5),
+        (window_secs, burst, max_keys, workers) in (1u32..70, 1u32..5, prop_oneof![1usize..9, Just(10_000)], 0u32..5),
         groups in 0usize..5,
         values in 1usize..6,
         bytes in prop_oneof![0usize..20_000, Just(Limits::DEFAULT.bytes)],
