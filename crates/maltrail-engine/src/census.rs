@@ -30,6 +30,8 @@ pub(crate) struct Census {
     pub(crate) ddos: Ddos,
     exhaustion: Exhaustion,
     no_such: Option<NoSuchDomains>,
+    /// The second of the last packet.
+    second: i64,
 }
 
 /// What came due with a second.
@@ -57,11 +59,20 @@ impl Census {
             ddos: Ddos::new(detect, &config.home),
             exhaustion: Exhaustion::new(),
             no_such: detect.runs(no_such_domain::NAME).then(NoSuchDomains::new),
+            second: i64::MIN,
         }
     }
 
-    /// Goes to `second`; what came due before it.
+    /// Whether `second` is another one than that of the packet before.
     #[inline]
+    pub(crate) const fn turns(&mut self, second: i64) -> bool {
+        let turns = self.second != second;
+        self.second = second;
+        turns
+    }
+
+    /// Goes to `second`; what came due before it.
+    #[cold]
     pub(crate) fn advance(&mut self, second: i64) -> Due {
         Due {
             scans: self.scans.sweep(second),

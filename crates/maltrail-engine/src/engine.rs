@@ -276,7 +276,9 @@ impl Engine {
     /// Reports what was due before the second of `at` began, here or in what waits.
     #[inline]
     fn sweep(&mut self, at: Timestamp, out: &mut Vec<Event>) {
-        if let Across::Here(census) = &mut self.across {
+        if let Across::Here(census) = &mut self.across
+            && census.turns(at.secs())
+        {
             let due = census.advance(at.secs());
             if !due.is_empty() {
                 self.due(at, due, out);

@@ -165,6 +165,9 @@ impl Merger {
     }
 
     fn time(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+        if !self.census.turns(at.secs()) {
+            return;
+        }
         let due = self.census.advance(at.secs());
         if !due.is_empty() {
             self.due(at, due, out);

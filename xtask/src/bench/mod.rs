@@ -91,7 +91,7 @@ fn configuration(folder: &Path, trails: Option<&Path>) -> anyhow::Result<PathBuf
     };
     let path = folder.join("maltrail.conf");
     let text = format!(
-        "[Sensor]\nSENSOR_NAME bench\nPROCESS_COUNT 1\nUSE_HEURISTICS true\nUSE_FEED_UPDATES false\nUPDATE_PERIOD 86400\n\
+        "[Sensor]\nSENSOR_NAME bench\nPROCESS_COUNT 1\nUSE_CONDENSED_STORAGE false\nUSE_HEURISTICS true\nUSE_FEED_UPDATES false\nUPDATE_PERIOD 86400\n\
          LOG_DIR {}\nTRAILS_FILE {}\n",
         folder.join("log").display(),
         set.display()
