@@ -524,3 +524,38 @@ fn every_answer_has_its_security_headers() {
         assert_ne!(client.get(path).status, 200, "{path}");
     }
 }
+
+/// What a line cannot say arrives as well when the sensor sends objects.
+#[test]
+fn objects_bring_reasons_to_the_server() {
+    let mut house = TestHouse::new();
+    let (day, start) = yesterday_at(9, 14);
+    let capture = house.write("story.pcap", Sample::build_at(start).pcap());
+    let intake = house.intake().to_string();
+    house.set("LOG_SERVER", &intake);
+    house.set("LOG_SERVER_FORMAT", "json");
+    house.set("DISABLE_LOCAL_LOG_STORAGE", "true");
+    house.start_server(KEEP);
+    let _ = house.replay(&capture);
+    let mut client = house.signed_in();
+    wait_for(
+        &mut client,
+        &format!("/api/v1/threats?day={day}"),
+        "events",
+        |value| value["events"].as_u64() > Some(40),
+    );
+    let lines = house.day_file(&format!("{day}.log"));
+    let objects = house.day_file(&format!("{day}.json"));
+    assert_eq!(lines.lines().count(), objects.lines().count());
+    for object in objects.lines() {
+        let object: Value = serde_json::from_str(object).expect("an object");
+        assert!(
+            !object["reasons"].as_array().expect("reasons").is_empty(),
+            "{object}"
+        );
+        assert!(
+            object["id"].is_string() && object["line"].is_null(),
+            "{object}"
+        );
+    }
+}

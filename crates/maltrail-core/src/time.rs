@@ -53,6 +53,13 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
+    /// Reads an RFC 3339 time with an offset; `None` when it is none.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        // The longest form has nanoseconds and an offset with a sign.
+        let time: jiff::Timestamp = (text.len() <= 40).then(|| text.parse().ok()).flatten()?;
+        Some(Self::from_micros(time.as_microsecond()))
+    }
+
     /// RFC 3339 in UTC with six fraction digits, for JSON.
     pub fn to_rfc3339(self) -> String {
         let clamped = self.to_jiff();
@@ -260,6 +267,23 @@ fn digits(bytes: &[u8], at: usize, count: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc_3339_is_read_back() {
+        let time = Timestamp::from_parts(1_700_000_000, 123_456);
+        assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Some(time));
+        let east = Timestamp::parse_rfc3339("2023-11-14T23:13:20.5+01:00");
+        assert_eq!(east, Some(Timestamp::from_parts(1_700_000_000, 500_000)));
+        for bad in [
+            "",
+            "2023-11-14",
+            "2023-11-14T23:13:20",
+            "now",
+            &"9".repeat(60),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
+    }
 
     fn log_time(zone: &Zone, at: Timestamp) -> String {
         let mut out = String::new();

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
+use crate::fleet::Fleet;
 use crate::http::listener::{ClientAddress, Limits, Listener};
 use crate::http::router::router;
 use crate::intake::Intake;
@@ -109,8 +111,10 @@ impl App {
             .code()
             .map(|code| (code.text().to_owned(), code.path().to_owned()));
         let (stop, stopping) = watch::channel(false);
+        let fleet = Arc::<Fleet>::default();
         let state = AppState::new(Parts {
             store: store.clone(),
+            fleet: Arc::clone(&fleet),
             auth,
             max_requests: config.server.max_requests as usize,
             max_streams: config.server.max_streams as usize,
@@ -123,7 +127,7 @@ impl App {
             .spawn_indexer()
             .context("cannot start the indexer thread")?;
         let address = udp.as_ref().map(UdpIntake::address);
-        let intake = udp.map(|socket| Intake::start(socket, store.clone()));
+        let intake = udp.map(|socket| Intake::start(socket, store.clone(), fleet));
         let intake = intake
             .transpose()
             .context("cannot start the intake threads")?;

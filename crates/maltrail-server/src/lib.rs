@@ -9,6 +9,7 @@ pub mod app;
 mod assets;
 mod auth;
 pub mod cli;
+mod fleet;
 mod http;
 mod intake;
 mod query;

@@ -8,6 +8,7 @@ use maltrail_core::time::{Day, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
+use crate::fleet::Fleet;
 use crate::http::error::ApiError;
 use crate::store::Store;
 
@@ -22,6 +23,8 @@ pub(crate) struct AppState(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    /// Sensors that report.
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
     /// Handlers at the same time; more are told 503.
     pub(crate) requests: Semaphore,
@@ -41,6 +44,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
     pub(crate) max_requests: usize,
     pub(crate) max_streams: usize,
@@ -56,6 +60,7 @@ impl AppState {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(Shared {
             store: parts.store,
+            fleet: parts.fleet,
             auth: parts.auth,
             requests: Semaphore::new(parts.max_requests.max(1)),
             streams: Arc::new(Semaphore::new(parts.max_streams)),

@@ -4,6 +4,7 @@ pub(crate) mod days;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod legacy;
+pub(crate) mod sensors;
 pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod threat;

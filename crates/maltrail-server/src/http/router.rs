@@ -54,6 +54,9 @@ pub(crate) const ROUTES: &[Route] = &[
     }),
     route("/api/v1/stream", Access::Read, || get(api::stream::stream)),
     route("/api/v1/days", Access::Read, || get(api::days::days)),
+    route("/api/v1/sensors", Access::Read, || {
+        get(api::sensors::sensors)
+    }),
     route("/api/v1/health", Access::Read, || get(api::health::health)),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
@@ -89,6 +92,7 @@ pub(crate) fn router(state: AppState) -> Router {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::Arc;
 
     use axum::body::Body;
     use axum::extract::ConnectInfo;
@@ -155,6 +159,7 @@ mod tests {
         )
         .unwrap();
         AppState::new(Parts {
+            fleet: Arc::default(),
             store,
             auth: Auth::open(&config, false).unwrap(),
             max_requests: 10,

@@ -41,6 +41,8 @@ pub(crate) enum Reject {
     Ahead,
     #[error("it is older than 366 days")]
     Old,
+    #[error("{0}")]
+    Object(&'static str),
     #[error("its epoch second and the time in its line are more than 26 hours apart")]
     Disagree,
 }
@@ -51,7 +53,7 @@ impl Reject {
         counters.rejected.add(1);
         match self {
             Self::Utf8 => counters.rejected_utf8.add(1),
-            Self::Line(_) => counters.rejected_line.add(1),
+            Self::Line(_) | Self::Object(_) => counters.rejected_line.add(1),
             Self::Ahead | Self::Old | Self::Disagree => counters.rejected_time.add(1),
         }
     }
@@ -109,6 +111,16 @@ impl Checker {
         let text = std::str::from_utf8(datagram).map_err(|_| Reject::Utf8)?;
         let text = text.trim_end_matches(['\r', '\n']);
         let (epoch, line) = split_epoch(text)?;
+        self.check_line(line, epoch, now)
+    }
+
+    /// Checks a line, and the second that was told with it.
+    pub(crate) fn check_line<'a>(
+        &mut self,
+        line: &'a str,
+        epoch: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Accepted<'a>, Reject> {
         let columns = split_columns(line)?;
         let [time, _, _, _, _, _, _, kind, ..] = &columns;
         let line_secs = self.secs(time).ok_or(LineError::Time)?;

@@ -36,21 +36,22 @@ const DROPS_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each datagram ends, and who sent it.
+    ends: Vec<(usize, IpAddr)>,
 }
 
 impl Batch {
-    fn push(&mut self, datagram: &[u8]) {
+    fn push(&mut self, datagram: &[u8], source: IpAddr) {
         self.bytes.extend_from_slice(datagram);
-        self.ends.push(self.bytes.len());
+        self.ends.push((self.bytes.len(), source));
     }
 
-    /// Each datagram.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+    /// Each datagram with its sender.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (&[u8], IpAddr)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|&(end, _)| end));
         starts
             .zip(&self.ends)
-            .filter_map(|(start, &end)| self.bytes.get(start..end))
+            .filter_map(|(start, &(end, source))| Some((self.bytes.get(start..end)?, source)))
     }
 }
 
@@ -186,7 +187,7 @@ impl Gate<'_> {
         counters.received.add(1);
         counters.bytes.add(datagram.len() as u64);
         if self.allowed.contains(source) {
-            batch.push(datagram);
+            batch.push(datagram, source.to_canonical());
             return;
         }
         counters.refused.add(1);
@@ -225,10 +226,13 @@ mod tests {
     fn batches_keep_datagrams_apart() {
         let mut batch = Batch::default();
         for datagram in [b"one".as_slice(), b"", b"three"] {
-            batch.push(datagram);
+            batch.push(datagram, IpAddr::from([192, 0, 2, 1]));
         }
         assert_eq!(
-            batch.datagrams().collect::<Vec<_>>(),
+            batch
+                .datagrams()
+                .map(|(bytes, _)| bytes)
+                .collect::<Vec<_>>(),
             [b"one".as_slice(), b"", b"three"]
         );
     }

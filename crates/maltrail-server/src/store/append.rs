@@ -1,4 +1,5 @@
-//! Writing day files: append-only, one write per day and batch.
+//! Writing day files: append-only, one write per day, kind and batch. What a sensor says beyond the line
+//! goes into `DATE.json` beside `DATE.log`.
 //!
 //! Guarantees: a line is counted as stored only after the write that holds it has returned; a failed
 //! write leaves its bytes here, and [`Appender::flush`] tries them again, going on after what a short
@@ -9,6 +10,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use maltrail_core::event::EventId;
 use maltrail_core::time::Day;
@@ -27,6 +29,9 @@ struct OpenDay {
     /// What this process appended, for days that are not in memory.
     ids: DayIds,
     waiting: Vec<u8>,
+    /// `DATE.json`, and what waits for it.
+    json_file: Option<File>,
+    json: Vec<u8>,
     lines: u64,
     used: u64,
 }
@@ -48,8 +53,8 @@ impl Appender {
         }
     }
 
-    /// Adds a line, unless its event is stored already.
-    pub(crate) fn push(&mut self, day: Day, id: EventId, line: &str) {
+    /// Adds a line and what is said beyond it, unless its event is stored already.
+    pub(crate) fn push(&mut self, day: Day, id: EventId, line: &str, json: Option<&str>) {
         self.clock += 1;
         if !self.days.iter().any(|open| open.day == day) {
             self.make_room();
@@ -68,6 +73,10 @@ impl Appender {
         open.waiting.extend_from_slice(line.as_bytes());
         open.waiting.push(b'\n');
         open.lines += 1;
+        if let Some(json) = json {
+            open.json.extend_from_slice(json.as_bytes());
+            open.json.push(b'\n');
+        }
     }
 
     /// Writes what waits and wakes the indexer.
@@ -77,7 +86,7 @@ impl Appender {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let mut result = Ok(());
         let mut grown = Vec::new();
-        for open in self.days.iter_mut().filter(|open| !open.waiting.is_empty()) {
+        for open in self.days.iter_mut().filter(|open| open.owes()) {
             let lines = open.lines;
             match open.write(&self.store) {
                 Ok(()) => {
@@ -85,7 +94,7 @@ impl Appender {
                     grown.push(open.day);
                 }
                 Err(error) => {
-                    open.file = None;
+                    (open.file, open.json_file) = (None, None);
                     result = Err(error);
                 }
             }
@@ -110,7 +119,7 @@ impl Appender {
             .days
             .iter()
             .enumerate()
-            .filter(|(_, open)| open.waiting.is_empty());
+            .filter(|(_, open)| !open.owes());
         if let Some((at, _)) = idle.min_by_key(|(_, open)| open.used) {
             self.days.swap_remove(at);
         }
@@ -124,45 +133,66 @@ impl OpenDay {
             file: None,
             ids: DayIds::default(),
             waiting: Vec::new(),
+            json_file: None,
+            json: Vec::new(),
             lines: 0,
             used: 0,
         }
     }
 
+    /// Whether something is not written yet.
+    fn owes(&self) -> bool {
+        !self.waiting.is_empty() || !self.json.is_empty()
+    }
+
     fn write(&mut self, store: &Store) -> io::Result<()> {
         let path = dayfile::path(store.log_dir(), self.day);
-        let moved = self.file.as_ref().is_some_and(|file| {
-            let ours = file.metadata().map(|meta| meta.ino()).ok();
-            ours != std::fs::metadata(&path).map(|meta| meta.ino()).ok()
-        });
-        if moved {
-            self.file = None;
-        }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let mut options = OpenOptions::new();
-                let mut file = options
-                    .append(true)
-                    .read(true)
-                    .create(true)
-                    .mode(0o640)
-                    .open(&path)?;
-                end_last_line(&mut file)?;
-                self.file.insert(file)
-            }
-        };
-        while !self.waiting.is_empty() {
-            match file.write(&self.waiting) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => drop(self.waiting.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        append(&mut self.file, &path, &mut self.waiting)?;
+        append(
+            &mut self.json_file,
+            &path.with_extension("json"),
+            &mut self.json,
+        )?;
         self.lines = 0;
         Ok(())
     }
+}
+
+/// Appends what waits to the file at `path`, which is opened anew when it was moved away.
+fn append(open: &mut Option<File>, path: &Path, waiting: &mut Vec<u8>) -> io::Result<()> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let moved = open.as_ref().is_some_and(|file| {
+        let ours = file.metadata().map(|meta| meta.ino()).ok();
+        ours != std::fs::metadata(path).map(|meta| meta.ino()).ok()
+    });
+    if moved {
+        *open = None;
+    }
+    let file = match open {
+        Some(file) => file,
+        None => {
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .append(true)
+                .read(true)
+                .create(true)
+                .mode(0o640)
+                .open(path)?;
+            end_last_line(&mut file)?;
+            open.insert(file)
+        }
+    };
+    while !waiting.is_empty() {
+        match file.write(waiting) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => drop(waiting.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Ends a line that a crash cut. Nothing to do for an empty or whole file.
@@ -192,11 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_beyond_the_line_stands_beside_it_once() {
+        let (dir, mut appender, day) = appender();
+        appender.push(day, EventId(1), "one", Some("{}"));
+        appender.push(day, EventId(2), "two", None);
+        appender.push(day, EventId(1), "one", Some("{}"));
+        appender.flush().unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(read("2026-11-19.log"), "one\ntwo\n");
+        assert_eq!(read("2026-11-19.json"), "{}\n");
+        // The file of objects cannot be written: the line is stored, the object waits.
+        std::fs::remove_file(dir.path().join("2026-11-19.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("2026-11-19.json")).unwrap();
+        appender.push(day, EventId(3), "three", Some("{3}"));
+        assert!(appender.flush().is_err());
+        assert_eq!(appender.waiting(), 1);
+        std::fs::remove_file(dir.path().join("2026-11-19.json")).unwrap();
+        appender.flush().unwrap();
+        assert_eq!(read("2026-11-19.json"), "{3}\n");
+        assert_eq!(read("2026-11-19.log"), "one\ntwo\nthree\n");
+        assert_eq!(appender.store.intake().stored.get(), 3);
+    }
+
+    #[test]
     fn a_cut_line_is_ended_first() {
         let (dir, mut appender, day) = appender();
         let path = dir.path().join("2026-11-19.log");
         std::fs::write(&path, "half a li").unwrap();
-        appender.push(day, EventId(1), "whole");
+        appender.push(day, EventId(1), "whole", None);
         appender.flush().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "half a li\nwhole\n");
     }
@@ -206,15 +259,15 @@ mod tests {
         let (dir, mut appender, day) = appender();
         let path = dir.path().join("2026-11-19.log");
         std::fs::create_dir(&path).unwrap();
-        appender.push(day, EventId(1), "one");
+        appender.push(day, EventId(1), "one", None);
         assert!(appender.flush().is_err());
         assert_eq!(
             (appender.waiting(), appender.store.intake().stored.get()),
             (1, 0)
         );
         std::fs::remove_dir(&path).unwrap();
-        appender.push(day, EventId(2), "two");
-        appender.push(day, EventId(1), "one");
+        appender.push(day, EventId(2), "two", None);
+        appender.push(day, EventId(1), "one", None);
         appender.flush().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "one\ntwo\n");
         let counters = appender.store.intake();
@@ -232,10 +285,10 @@ mod tests {
     fn a_file_that_was_moved_away_is_made_anew() {
         let (dir, mut appender, day) = appender();
         let path = dir.path().join("2026-11-19.log");
-        appender.push(day, EventId(1), "one");
+        appender.push(day, EventId(1), "one", None);
         appender.flush().unwrap();
         std::fs::rename(&path, dir.path().join("moved")).unwrap();
-        appender.push(day, EventId(2), "two");
+        appender.push(day, EventId(2), "two", None);
         appender.flush().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "two\n");
     }
@@ -244,7 +297,12 @@ mod tests {
     fn open_files_are_bounded() {
         let (_dir, mut appender, day) = appender();
         for back in 0..40 {
-            appender.push(day.plus(-back), EventId(back.unsigned_abs().into()), "x");
+            appender.push(
+                day.plus(-back),
+                EventId(back.unsigned_abs().into()),
+                "x",
+                None,
+            );
             appender.flush().unwrap();
         }
         assert_eq!(appender.days.len(), MAX_OPEN);

@@ -31,7 +31,8 @@ impl Serialize for Counter {
     }
 }
 
-/// The UDP intake. `received = stored + rejected + duplicates + refused` once the queue is empty.
+/// The UDP intake. `received = stored + heartbeats + rejected + duplicates + refused` once the queue is
+/// empty.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct IntakeCounters {
     /// Datagrams taken from the socket.
@@ -40,6 +41,8 @@ pub(crate) struct IntakeCounters {
     pub(crate) bytes: Counter,
     /// Lines that are in the day file.
     pub(crate) stored: Counter,
+    /// Heartbeats of sensors.
+    pub(crate) heartbeats: Counter,
     /// From a source outside `UDP_ALLOWLIST`.
     pub(crate) refused: Counter,
     /// Events that were stored already.
