@@ -182,7 +182,7 @@ fn write_config(options: &Options, udp_port: u16) -> anyhow::Result<PathBuf> {
     let text = format!(
         "# Written by `cargo xtask run`; changes are lost.\n\
          HTTP_ADDRESS {address}\nHTTP_PORT {port}\nUSERS\n    admin:8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918:0:\n\
-         UDP_ADDRESS 127.0.0.1\nUDP_PORT {udp_port}\nLOG_SERVER 127.0.0.1:{udp_port}\nDISABLE_LOCAL_LOG_STORAGE true\n\
+         UDP_ADDRESS 127.0.0.1\nUDP_PORT {udp_port}\nLOG_SERVER 127.0.0.1:{udp_port}\nLOG_SERVER_FORMAT json\nDISABLE_LOCAL_LOG_STORAGE true\n\
          MONITOR_INTERFACE any\nUSE_HEURISTICS true\nLOG_DIR {shown}/logs\nTRAILS_FILE {shown}/trails.csv\n",
         address = options.address,
         port = options.port,

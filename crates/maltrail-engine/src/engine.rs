@@ -411,6 +411,9 @@ impl Engine {
             Observation::HttpResponse(response) => self.web.response(&response, &mut report),
             Observation::DnsAnswer(answer) => {
                 report.seen.question();
+                if let Some(seen) = &mut self.seen {
+                    seen.name(at, answer.name.as_str());
+                }
                 if answer.outcome() == Outcome::NoSuchName {
                     let client = flow.dst.ip;
                     if let Some(missing) = self.answers.missing(answer.name, &names, client) {

@@ -52,7 +52,6 @@ pub(crate) fn init(verbosity: Verbosity) {
 static ERROR_LOG: Mutex<Option<ErrorLog>> = Mutex::new(None);
 
 /// Keeps warnings and errors in `error.log` of this folder from now on. A later call names another one.
-#[allow(dead_code, reason = "called by whoever learns the log folder")]
 pub(crate) fn log_errors_to(folder: &Path) {
     let log = ErrorLog::new(folder, Zone::local());
     *ERROR_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(log);

@@ -25,6 +25,7 @@ use maltrail_core::config::{Config, Environment, Level};
 use maltrail_core::trail::{TrailSet, Whitelist};
 use tracing::{info, warn};
 
+use crate::observables::StoreFeed;
 use crate::trails::{self, Lists};
 use crate::vitals::Vitals;
 
@@ -94,6 +95,8 @@ pub(crate) struct Reloader {
     changing: Option<Option<Stamp>>,
     trouble: Trouble,
     vitals: Arc<Vitals>,
+    /// What is pruned after each new set.
+    store: Option<StoreFeed>,
 }
 
 impl Reloader {
@@ -105,6 +108,7 @@ impl Reloader {
         lists: Lists,
         stamp: Option<Stamp>,
         vitals: Arc<Vitals>,
+        store: Option<StoreFeed>,
     ) -> Self {
         Self {
             config_path,
@@ -115,6 +119,7 @@ impl Reloader {
             changing: None,
             trouble: Trouble::default(),
             vitals,
+            store,
         }
     }
 
@@ -154,6 +159,9 @@ impl Reloader {
                         trails.reloads += 1;
                         trails.written = written;
                     });
+                    if let Some(store) = &self.store {
+                        store.prune();
+                    }
                     info!("{said}");
                 }
             })?;
@@ -351,7 +359,7 @@ mod tests {
         let lists = trails::load(&config).expect("lists");
         Scene {
             folder,
-            reloader: Reloader::new(path, environment, config, lists, stamp, vitals()),
+            reloader: Reloader::new(path, environment, config, lists, stamp, vitals(), None),
             now: Instant::now(),
         }
     }

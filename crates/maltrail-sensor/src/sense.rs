@@ -250,6 +250,7 @@ impl Run<'_> {
             detection.lists.clone(),
             stamp,
             Arc::clone(&vitals),
+            feed.clone(),
         )
         .spawn(hangup, Arc::clone(&stop))?;
         let stats = self.stats_server(&vitals, watch.clone(), feed.clone());

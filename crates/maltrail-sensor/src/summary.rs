@@ -89,10 +89,4 @@ fn losses(ran: &Ran) {
     for (count, what) in lost.into_iter().filter(|(count, _)| *count > 0) {
         warn!("{count} {what}");
     }
-    for receiver in ran.sinks.receivers.iter().filter(|one| one.lost > 0) {
-        warn!(
-            "{} events that {} `{}` did not get",
-            receiver.lost, receiver.option, receiver.address
-        );
-    }
 }
