@@ -24,7 +24,7 @@ use maltrail_core::trail::Whitelist;
 use crate::across::{Item, Noted, Notes};
 use crate::census::{Census, Due};
 use crate::counters::Counters;
-use crate::engine::{Desk, EngineConfig, Exhausted, Seen};
+use crate::engine::{Desk, EngineConfig, Exhausted, Report, Seen};
 use crate::flow::Flow;
 
 /// Merges the notes of several engines.
@@ -176,15 +176,12 @@ impl Merger {
 
     #[cold]
     fn due(&mut self, at: Timestamp, due: Due, out: &mut Vec<Event>) {
-        self.desk().due(at, due, out);
-    }
-
-    fn desk(&mut self) -> Desk<'_> {
-        Desk {
+        let mut desk = Desk {
             config: &self.config,
             whitelist: &self.whitelist,
             counters: &mut self.counters,
-        }
+        };
+        desk.due(at, due, out);
     }
 
     fn item(&mut self, noted: Noted, texts: &Notes, out: &mut Vec<Event>) {
@@ -225,19 +222,12 @@ impl Merger {
                 message,
                 ..
             } => {
-                let Some(name) = text(texts.kept(name)) else {
-                    return;
-                };
-                let mut seen = Seen::message(texts.kept(message));
-                seen.question();
-                let mut desk = Desk {
-                    config: &self.config,
-                    whitelist: &self.whitelist,
-                    counters: &mut self.counters,
-                };
-                let mut report = desk.report(at, &flow, out);
-                (report.seen, report.first) = (seen, self.first);
-                self.exhausted = report.questioned(&mut self.census, name);
+                let message = texts.kept(message);
+                if let Some(name) = text(texts.kept(name)) {
+                    self.exhausted = self.about(at, &flow, message, out, |report, census| {
+                        report.questioned(census, name)
+                    });
+                }
             }
             Item::Missing {
                 at,
@@ -248,19 +238,12 @@ impl Merger {
                 generated,
                 ..
             } => {
-                let Some(name) = text(texts.kept(name)) else {
-                    return;
-                };
-                let mut seen = Seen::message(texts.kept(message));
-                seen.question();
-                let mut desk = Desk {
-                    config: &self.config,
-                    whitelist: &self.whitelist,
-                    counters: &mut self.counters,
-                };
-                let mut report = desk.report(at, &flow, out);
-                (report.seen, report.first) = (seen, self.first);
-                let means = report.counted(&mut self.census, name, counted);
+                let message = texts.kept(message);
+                let means = text(texts.kept(name)).is_some_and(|name| {
+                    self.about(at, &flow, message, out, |report, census| {
+                        report.counted(census, name, counted)
+                    })
+                });
                 if let Some(event) = generated.filter(|_| means) {
                     self.add(*event, out);
                 }
@@ -277,6 +260,27 @@ impl Merger {
             }
             Item::Event(event) => self.add(*event, out),
         }
+    }
+
+    /// Asks the census about a DNS message, and reports what it says.
+    fn about<T>(
+        &mut self,
+        at: Timestamp,
+        flow: &Flow,
+        message: &[u8],
+        out: &mut Vec<Event>,
+        ask: impl FnOnce(&mut Report<'_>, &mut Census) -> T,
+    ) -> T {
+        let mut desk = Desk {
+            config: &self.config,
+            whitelist: &self.whitelist,
+            counters: &mut self.counters,
+        };
+        let mut report = desk.report(at, flow, out);
+        report.seen = Seen::message(message);
+        report.seen.question();
+        report.first = self.first;
+        ask(&mut report, &mut self.census)
     }
 
     fn with_flow(&mut self, note: impl FnOnce(&mut crate::heuristics::scans::Scans, &Flow)) {

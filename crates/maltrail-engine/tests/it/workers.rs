@@ -58,16 +58,24 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// The frames with their times, and the last time.
+fn timed(input: &[(i64, Vec<u8>)]) -> (Vec<(Timestamp, &[u8])>, Timestamp) {
+    let mut now = 1_700_000_000_000_000;
+    let frames = input.iter().map(|(step, frame)| {
+        now += step;
+        (Timestamp::from_micros(now), frame.as_slice())
+    });
+    let frames: Vec<_> = frames.collect();
+    (frames, Timestamp::from_micros(now))
+}
+
 fn run(setup: &Setup, workers: usize, input: &[(i64, Vec<u8>)]) -> Vec<Event> {
     let mut events = Vec::new();
     let mut team = setup.team(workers);
-    let mut micros = 0;
-    for (step, frame) in input {
-        micros += step;
-        let at = Timestamp::from_micros(1_700_000_000_000_000 + micros);
+    let (frames, last) = timed(input);
+    for (at, frame) in frames {
         team.packet(LinkType::ETHERNET, at, frame, &mut events);
     }
-    let last = Timestamp::from_micros(1_700_000_000_000_000 + micros);
     team.finish(last, &mut events);
     events
 }
@@ -75,13 +83,10 @@ fn run(setup: &Setup, workers: usize, input: &[(i64, Vec<u8>)]) -> Vec<Event> {
 fn alone(setup: &Setup, input: &[(i64, Vec<u8>)]) -> Vec<Event> {
     let mut events = Vec::new();
     let mut engine = setup.engine();
-    let mut micros = 0;
-    for (step, frame) in input {
-        micros += step;
-        let at = Timestamp::from_micros(1_700_000_000_000_000 + micros);
+    let (frames, last) = timed(input);
+    for (at, frame) in frames {
         engine.packet(LinkType::ETHERNET, at, frame, &mut events);
     }
-    let last = Timestamp::from_micros(1_700_000_000_000_000 + micros);
     engine.finish(last, &mut events);
     events
 }
