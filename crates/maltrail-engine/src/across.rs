@@ -68,8 +68,8 @@ pub(crate) enum Item {
     Syn,
     Probe,
     Datagram,
-    /// A message of the packet begins; what follows belongs to it.
-    Message,
+    /// A message of the packet begins behind this many events; what follows belongs to it.
+    Message(u32),
     /// The message, behind this many events, is nothing if its packet repeats: a SYN, or a datagram with
     /// this hash.
     Burst(u32, Option<u64>),
@@ -108,7 +108,8 @@ impl Item {
     /// How many events of the packet come before.
     const fn after(&self) -> Option<usize> {
         match self {
-            Self::Question { after, .. }
+            Self::Message(after)
+            | Self::Question { after, .. }
             | Self::Missing { after, .. }
             | Self::Burst(after, _)
             | Self::Long(after, _) => Some(*after as usize),
@@ -244,13 +245,13 @@ impl Across {
         }
     }
 
-    /// Says that a message begins. The first one of a packet begins with it.
+    /// Says that a message begins behind `told` events of the packet. The first one begins with it.
     #[inline]
-    pub(crate) fn message(&mut self) {
+    pub(crate) fn message(&mut self, told: usize) {
         if let Self::Elsewhere(notes) = self
-            && notes.items.len() > notes.first.saturating_add(1)
+            && (told > 0 || notes.items.len() > notes.first.saturating_add(1))
         {
-            notes.push(Item::Message);
+            notes.push(Item::Message(u32::try_from(told).unwrap_or(u32::MAX)));
         }
     }
 

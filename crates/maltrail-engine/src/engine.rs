@@ -303,7 +303,7 @@ impl Engine {
     fn decoded(&mut self, at: Timestamp, packet: &Packet<'_>, out: &mut Vec<Event>) {
         let flow = Flow::of(packet);
         let first = out.len();
-        self.across.message();
+        self.across.message(first);
         let greets = self.greeted(at, &flow, packet, out);
         if self.across.repeats(at, &flow, packet, out.len()) {
             self.counters.repeats += 1;

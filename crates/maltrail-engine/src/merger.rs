@@ -196,7 +196,7 @@ impl Merger {
                 (self.at, self.flow) = (at, Some(brief.flow()));
                 (self.repeats, self.first) = (false, out.len());
             }
-            Item::Message => (self.repeats, self.first) = (false, out.len()),
+            Item::Message(_) => (self.repeats, self.first) = (false, out.len()),
             _ if self.repeats => {}
             Item::Burst(_, hash) => {
                 let (second, bursts) = (self.at.secs(), &mut self.census.bursts);

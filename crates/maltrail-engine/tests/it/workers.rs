@@ -131,3 +131,25 @@ fn long_names_of_an_exhausted_zone_are_reported_alike() {
         assert_eq!(run(&setup, workers, &input), one, "{workers} workers");
     }
 }
+
+/// Two questions that come whole with one segment are two messages: neither is a reason of the other.
+#[test]
+fn messages_of_one_packet_stay_apart() {
+    let counted = |name: &str| {
+        let message = question(name, A, 1, 0x100);
+        let length = u16::try_from(message.len()).expect("length").to_be_bytes();
+        [&length[..], &message].concat()
+    };
+    let stream = [counted("evil.com"), counted("evil.com")].concat();
+    let (head, rest) = stream.split_at(7);
+    let (src, dst) = ("10.0.0.1:999", "9.9.9.9:53");
+    let next = 1 + head.len() as u32;
+    let input = [
+        (0, segment_at(src, dst, 0x18, 1, head)),
+        (0, segment_at(src, dst, 0x18, next, rest)),
+    ];
+    let setup = Setup::new(TRAILS);
+    let one = alone(&setup, &input);
+    assert_eq!(one.len(), 2, "{one:?}");
+    assert_eq!(run(&setup, 2, &input), one);
+}
