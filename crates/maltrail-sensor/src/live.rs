@@ -123,6 +123,7 @@ pub(crate) fn team(
     let mut desk = MergingDesk {
         seen: vec![Timestamp::default(); threads.len()],
         oldest: None,
+        most: MOST_WAITING,
         events: Vec::new(),
         merger: &mut merger,
         outbox,
@@ -219,6 +220,8 @@ struct MergingDesk<'a> {
     seen: Vec<Timestamp>,
     /// Since when something waits.
     oldest: Option<Instant>,
+    /// How much may wait.
+    most: usize,
     events: Vec<Event>,
     merger: &'a mut Merger,
     outbox: &'a mut Outbox,
@@ -278,7 +281,7 @@ impl MergingDesk<'_> {
         let late = self
             .oldest
             .is_some_and(|oldest| oldest.elapsed() >= PATIENCE);
-        let all = late || self.merger.waiting() > MOST_WAITING;
+        let all = late || self.merger.waiting() > self.most;
         let until = if all { u64::MAX } else { order(self.common()) };
         let before = self.merger.waiting();
         self.merger.merge(until, &mut self.events);
@@ -296,5 +299,146 @@ impl MergingDesk<'_> {
         self.merger.finish(Timestamp::now(), &mut self.events);
         self.outbox.put(&mut self.events);
         self.vitals.census(self.merger.counters());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use maltrail_core::addr::NetworkSet;
+    use maltrail_core::config::{Config, Environment};
+    use maltrail_core::trail::{TrailSet, Whitelist};
+    use maltrail_engine::{EngineConfig, IgnoreRules, Policy, PolicyConfig, UserAgents};
+    use maltrail_wire::LinkType;
+
+    use super::*;
+    use crate::outbox::Pace;
+    use crate::sinks::Sinks;
+    use crate::vitals::Setup;
+
+    /// A SYN from 192.0.2.10 to 203.0.113.7, behind no link layer.
+    const SYN: [u8; 40] = [
+        0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 192, 0, 2, 10, 203, 0, 113, 7, // IPv4
+        0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0, // TCP
+    ];
+
+    struct House {
+        scout: Engine,
+        merger: Merger,
+        outbox: Outbox,
+        vitals: Arc<Vitals>,
+    }
+
+    fn house() -> House {
+        let text = "DISABLE_LOCAL_LOG_STORAGE true\nLOG_SERVER 127.0.0.1:9\n";
+        let path = std::path::Path::new("/");
+        let (config, _) = Config::parse(text, "f", path, &Environment::default()).expect("valid");
+        let engine = EngineConfig {
+            sensor: "s".to_owned(),
+            detect: config.detect.clone(),
+            home: NetworkSet::private(),
+            user_agents: Arc::new(UserAgents::parse("").expect("none")),
+        };
+        let whitelist = Arc::new(Whitelist::parse([""]));
+        let trails = TrailSet::from_csv(&b"203.0.113.7,x,r\n"[..], Whitelist::parse([""]), true);
+        let trails = Arc::new(trails.expect("trails"));
+        let policy = Policy::new(
+            PolicyConfig {
+                throttle: maltrail_core::config::ThrottleMode::Off,
+                window_secs: 60,
+                burst: 3,
+                max_keys: 10,
+                workers: 2,
+            },
+            Arc::new(IgnoreRules::default()),
+        );
+        let vitals = Arc::new(Vitals::new(Setup::default()));
+        let sinks = Sinks::open(&config, false).expect("sinks");
+        let sinks = sinks.spawn().expect("thread");
+        House {
+            scout: Engine::scout(engine.clone(), trails, Arc::clone(&whitelist), 2),
+            merger: Merger::new(engine, whitelist),
+            outbox: Outbox::new(policy, sinks, Arc::clone(&vitals), Pace::Clock),
+            vitals,
+        }
+    }
+
+    impl House {
+        /// What worker 0 says of a SYN in the second `at`.
+        fn word(&mut self, at: i64) -> Word {
+            let at = Timestamp::from_parts(at, 0);
+            self.scout.note(order(at), LinkType::RAW, at, &SYN);
+            Word {
+                worker: 0,
+                notes: self.scout.take_notes(),
+                until: at,
+            }
+        }
+
+        fn desk(&mut self, most: usize) -> MergingDesk<'_> {
+            MergingDesk {
+                seen: vec![Timestamp::default(); 2],
+                oldest: None,
+                most,
+                events: Vec::new(),
+                merger: &mut self.merger,
+                outbox: &mut self.outbox,
+                vitals: &self.vitals,
+            }
+        }
+    }
+
+    fn silence(until: i64) -> Word {
+        Word {
+            worker: 1,
+            notes: Notes::default(),
+            until: Timestamp::from_parts(until, 0),
+        }
+    }
+
+    #[test]
+    fn notes_wait_for_the_other_worker() {
+        let mut house = house();
+        let word = house.word(1_700_000_000);
+        let mut desk = house.desk(100);
+        desk.take(word);
+        desk.merge();
+        assert_eq!(desk.outbox.admitted(), 0);
+        desk.take(silence(1_699_999_999));
+        desk.merge();
+        assert_eq!(
+            desk.outbox.admitted(),
+            0,
+            "it may still bring something older"
+        );
+        desk.take(silence(1_700_000_000));
+        desk.merge();
+        assert_eq!(desk.outbox.admitted(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_says_nothing_holds_up_the_others_for_a_moment_only() {
+        let mut house = house();
+        let word = house.word(1_700_000_000);
+        let mut desk = house.desk(100);
+        desk.take(word);
+        desk.merge();
+        desk.oldest = desk.oldest.and_then(|since| since.checked_sub(PATIENCE));
+        desk.merge();
+        assert_eq!(desk.outbox.admitted(), 1);
+    }
+
+    #[test]
+    fn too_much_that_waits_is_merged_as_it_is() {
+        let mut house = house();
+        let words: Vec<Word> = (0..4).map(|n| house.word(1_700_000_000 + n)).collect();
+        let mut desk = house.desk(8);
+        let (mut waiting, mut admitted) = (0, 0);
+        for word in words {
+            waiting += word.notes.len();
+            desk.take(word);
+            desk.merge();
+            admitted = desk.outbox.admitted();
+        }
+        assert!(waiting > 8 && admitted >= 2, "{waiting} {admitted}");
     }
 }
