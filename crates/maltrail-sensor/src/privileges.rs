@@ -107,16 +107,24 @@ impl Identity {
         &self.name
     }
 
-    /// Makes the log folder one that this user may write to: the folder itself and what sensors write
-    /// there. A folder of root with other things in it is left alone.
+    /// Whether the log folder is this user's, absent, or may be given to it. A folder of root with other
+    /// things than those of sensors in it may not.
     ///
     /// # Errors
-    /// When that is so, or the system refuses.
-    pub(crate) fn own_logs(&self, folder: &Path) -> anyhow::Result<()> {
+    /// Why not, and what to do.
+    pub(crate) fn may_own(&self, folder: &Path) -> anyhow::Result<()> {
+        match fs::metadata(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            _ => self.to_own(folder).map(drop),
+        }
+    }
+
+    /// What is in a log folder that is to be given away; nothing when it need not be.
+    fn to_own(&self, folder: &Path) -> anyhow::Result<Option<Vec<fs::DirEntry>>> {
         let meta = fs::metadata(folder)
             .with_context(|| format!("cannot look at LOG_DIR `{}`", folder.display()))?;
         if self.uid == 0 || meta.uid() == self.uid {
-            return Ok(());
+            return Ok(None);
         }
         let entries: Vec<_> = fs::read_dir(folder)
             .and_then(Iterator::collect::<io::Result<Vec<_>>>)
@@ -134,6 +142,18 @@ impl Identity {
                 self.name
             );
         }
+        Ok(Some(entries))
+    }
+
+    /// Makes the log folder one that this user may write to: the folder itself and what sensors write
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Identity::may_own`], or when the system refuses.
+    pub(crate) fn own_logs(&self, folder: &Path) -> anyhow::Result<()> {
+        let Some(entries) = self.to_own(folder)? else {
+            return Ok(());
+        };
         let own = |path: &Path| -> io::Result<()> {
             // A link planted here must not give away what it points to.
             let file = fs::OpenOptions::new()

@@ -7,6 +7,7 @@ use maltrail_core::time::Timestamp;
 
 use super::Checks;
 use crate::capture::live::{CAPTURE_RIGHT, interface_names, may_capture};
+use crate::privileges::Identity;
 use crate::pulse::LinkState;
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -17,6 +18,7 @@ const MB: u64 = 1 << 20;
 pub(super) fn check(config: &Config, environment: &Environment, checks: &mut Checks) {
     clock(Timestamp::now(), checks);
     right(may_capture(), config.disable_check_sudo, checks);
+    becomes(config, environment, checks);
     let known = interface_names();
     interfaces(
         &config.capture.interfaces,
@@ -54,6 +56,23 @@ fn right(capture: bool, disabled: bool, checks: &mut Checks) {
             "no right to switch an interface to promiscuous mode (CAP_NET_ADMIN)",
             &next,
         );
+    }
+}
+
+/// Whom a sensor that is started by root becomes, and whether its log folder is one that may be given away.
+fn becomes(config: &Config, environment: &Environment, checks: &mut Checks) {
+    let log_dir = (!config.output.disable_local).then_some(&*config.log_dir);
+    let sudo_uid = environment.variables.get("SUDO_UID");
+    let run_as = config.capture.run_as.as_deref();
+    let identity = Identity::choose(run_as, log_dir, sudo_uid.map(String::as_str));
+    let next = "Name a user in RUN_AS, and give it the log folder (chown).";
+    match identity {
+        Ok(None) => {}
+        Ok(Some(identity)) => match log_dir.map(|folder| identity.may_own(folder)) {
+            Some(Err(error)) => checks.fail("user", &format!("{error:#}"), next),
+            _ => checks.good(&format!("becomes user `{}` (RUN_AS)", identity.name())),
+        },
+        Err(error) => checks.fail("user", &format!("{error:#}"), next),
     }
 }
 

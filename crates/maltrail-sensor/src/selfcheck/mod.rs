@@ -28,6 +28,7 @@ pub(crate) const CHECK_IDS: &[&str] = &[
     "status-file",
     "store-unreadable",
     "capture-right",
+    "user",
     "interface-unknown",
     "interfaces-unlisted",
     "workers",
