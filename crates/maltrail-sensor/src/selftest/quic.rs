@@ -67,7 +67,7 @@ pub(super) fn hello(version: Version, name: &str) -> Vec<u8> {
     frames.extend((0x4000 | size).to_be_bytes());
     frames.extend(message);
     // The least a client may send.
-    frames.resize(1162, 0);
+    frames.resize(1165, 0);
     seal(version, &frames).unwrap_or_default()
 }
 
