@@ -140,14 +140,18 @@ impl<'a> Bench<'a> {
 
     /// What is found in the scene of a check.
     fn play(&self, check: &Check, hit: bool) -> Vec<String> {
-        let mut scene = Scene::new(Stage {
+        let mut scene = Scene::new(self.stage(check));
+        (check.play)(&mut scene, hit != self.trial.swapped);
+        scene.finish()
+    }
+
+    fn stage(&self, check: &Check) -> Stage<'_> {
+        Stage {
             config: &self.config,
             trails: if self.trial.listed { check.trails } else { "" },
             workers: self.trial.workers.unwrap_or(check.workers),
             throttle: self.throttle,
-        });
-        (check.play)(&mut scene, hit != self.trial.swapped);
-        scene.finish()
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Tally {
         tally
     }
 
+    /// Whether nothing failed.
+    const fn is_good(&self) -> bool {
+        self.failed == 0
+    }
+
     /// The closing line.
     fn line(&self) -> String {
         format!(
@@ -118,7 +123,7 @@ pub(crate) fn main(switches: &Switches, request: &Request<'_>) -> anyhow::Result
     } else {
         tally.line()
     });
-    Ok(tally.failed == 0)
+    Ok(tally.is_good())
 }
 
 /// The checks of these names, in the order of the registry.
@@ -202,6 +207,9 @@ mod tests {
         assert_eq!(lines, wanted);
         let tally = Tally::of(&outcomes());
         assert_eq!(tally.line(), "2 passed, 1 failed, 1 off");
+        assert!(!tally.is_good());
+        let [passed, _, off, _] = outcomes().try_into().expect("four");
+        assert!(Tally::of(&[passed, off]).is_good());
     }
 
     #[test]

@@ -188,6 +188,19 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// How many engines have got packets.
+    #[cfg(test)]
+    pub(super) fn engines_at_work(&self) -> usize {
+        match &self.engines {
+            None => 0,
+            Some(Engines::One(_)) => 1,
+            Some(Engines::Several(team)) => {
+                let scouts = team.scouts.iter();
+                scouts.filter(|scout| scout.counters().packets > 0).count()
+            }
+        }
+    }
+
     /// Ends the scene a second later. What was found, in order, as `KIND trail | info`, with ` ×n` when it
     /// stands for several.
     pub(super) fn finish(mut self) -> Vec<String> {

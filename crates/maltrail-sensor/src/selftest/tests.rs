@@ -6,6 +6,7 @@ use maltrail_core::config::{DdosConfig, DetectConfig, ThrottleMode};
 use maltrail_engine::DETECTORS;
 
 use super::checks::{self, Need, TRAIL};
+use super::scene::Scene;
 use super::{Bench, Outcome, Switches, Tally, Trial, Verdict, run};
 
 /// Everything is on.
@@ -167,6 +168,19 @@ fn several_engines_find_what_one_finds() {
             BTreeSet::new(),
             "{workers}"
         );
+    }
+}
+
+/// A check with several engines proves nothing when one of them gets everything.
+#[test]
+fn several_engines_share_the_work() {
+    let switches = all_on();
+    let bench = Bench::new(&switches, &switches, Trial::default());
+    for check in checks::all() {
+        let mut scene = Scene::new(bench.stage(check));
+        (check.play)(&mut scene, true);
+        let least = check.workers.min(2);
+        assert!(scene.engines_at_work() >= least, "{}", check.name);
     }
 }
 

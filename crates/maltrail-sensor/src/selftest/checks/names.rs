@@ -165,6 +165,20 @@ pub(super) const CHECKS: &[Check] = &[
             }
         },
     ),
+    // What no engine sees enough of.
+    Check::new(
+        "dns-exhaustion-several-engines",
+        "dns_exhaustion",
+        &["DNS (n1000).zone.org | potential dns exhaustion (suspicious)"],
+        |scene, hit| {
+            for n in 0..pick(hit, 1001_u16, 1000) {
+                let client = v4([10, 0, 0, (n % 9) as u8], 5000 + n);
+                let message = question(&format!("n{n}.zone.org"), A, QUESTION);
+                scene.udp(client, RESOLVER, &message);
+            }
+        },
+    )
+    .workers(3),
 ];
 
 /// So many answers, one a second, that a name does not exist.

@@ -27,16 +27,6 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("scan-xmas", "port_scanning", FOUND, |scene, hit| {
         scan(scene, pick(hit, 11, 10), XMAS);
     }),
-    // Each source and destination has its worker; the sum is that of all.
-    Check::new(
-        "scan-several-engines",
-        "port_scanning",
-        FOUND,
-        |scene, hit| {
-            scan(scene, pick(hit, 11, 10), SYN);
-        },
-    )
-    .workers(3),
     Check::new(
         "scan-udp",
         "udp_scanning",
@@ -57,7 +47,12 @@ pub(super) const CHECKS: &[Check] = &[
         "infection-several-engines",
         "infection",
         &["PORT 445 | potential infection"],
-        |scene, hit| infect(scene, pick(hit, 33, 32)),
+        |scene, hit| {
+            // Between hosts of ours the lower address chooses the engine: that of the victim.
+            for host in 1..=pick(hit, 33, 32) {
+                scene.syn(v4([192, 168, 9, 9], 40_000), v4([192, 168, 1, host], 445));
+            }
+        },
     )
     .workers(3),
     Check::new(
