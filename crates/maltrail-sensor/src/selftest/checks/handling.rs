@@ -6,7 +6,8 @@ use crate::selftest::scene::{CLIENT, RESOLVER, Scene, TLS};
 use crate::selftest::wire::v4;
 
 const LISTED: &str = "203.0.113.7,listed,reference\n";
-const FOUND: &[&str] = &["IP 203.0.113.7 | listed"];
+const FOUND: &[&str] = &[SYN];
+const SYN: &str = "IP 203.0.113.7 | listed";
 const ONE: &str = "DNS evil.com | listed";
 
 /// The listed name is asked for so many times.
@@ -54,14 +55,18 @@ pub(super) const CHECKS: &[Check] = &[
         },
     )
     .near(&["IP 203.0.113.7 | known attacker"]),
+    // Each client has its engine; the order is that of the packets.
     Check::listed(
         "several-engines",
         "203.0.113.7,listed,reference\nevil.com,listed,reference\n",
-        &["IP 203.0.113.7 | listed", ONE],
+        &[SYN, ONE, SYN, ONE, SYN, ONE, SYN, ONE],
         |scene, hit| {
             let server = v4([203, 0, 113, pick(hit, 7, 8)], 443);
-            scene.syn(v4([192, 0, 2, 200], 40_000), server);
-            scene.ask(pick(hit, "evil.com", "evim.com"), A);
+            let message = question(pick(hit, "evil.com", "evim.com"), A, QUESTION);
+            for host in 1..=4 {
+                scene.syn(v4([192, 0, 2, host], 40_000), server);
+                scene.udp(v4([192, 0, 2, host], 5000), RESOLVER, &message);
+            }
         },
     )
     .workers(3),
