@@ -7,6 +7,7 @@
 //! and what they switch off is not checked. No network, no right, no file, no clock.
 
 mod checks;
+mod engines;
 mod messages;
 mod nearest;
 mod quic;

@@ -1,4 +1,4 @@
-//! One engine, or several that work as one, in the midst of made-up traffic.
+//! Engines in the midst of made-up traffic.
 //!
 //! The engine begins with the first packet; whitelist and policy are set before. Time is that of the scene:
 //! nothing waits for a clock.
@@ -6,16 +6,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use maltrail_core::addr::NetworkSet;
 use maltrail_core::config::ThrottleMode;
 use maltrail_core::event::Event;
 use maltrail_core::time::Timestamp;
-use maltrail_core::trail::{TrailSet, Whitelist};
-use maltrail_engine::{
-    Dispatcher, Engine, EngineConfig, IgnoreRules, Merger, Policy, PolicyConfig, Steering,
-};
+use maltrail_engine::{EngineConfig, IgnoreRules, Policy, PolicyConfig};
 use maltrail_wire::LinkType;
 
+use super::engines::Engines;
 use super::messages::{QUESTION, question};
 use super::wire::{self, DATA, SYN, v4};
 
@@ -113,10 +110,12 @@ impl<'a> Scene<'a> {
     pub(super) fn link(&mut self, link: LinkType, frame: &[u8]) {
         let now = self.now();
         self.micros = (self.micros + 1).min(999_999);
-        let Some(engines) = engines(&mut self.engines, &self.stage, self.whitelist) else {
-            return;
-        };
-        engines.packet(link, now, frame, &mut self.events);
+        if self.engines.is_none() {
+            self.engines = Engines::new(&self.stage, self.whitelist);
+        }
+        if let Some(engines) = &mut self.engines {
+            engines.packet(link, now, frame, &mut self.events);
+        }
     }
 
     /// An IP packet.
@@ -191,14 +190,7 @@ impl<'a> Scene<'a> {
     /// How many engines have got packets.
     #[cfg(test)]
     pub(super) fn engines_at_work(&self) -> usize {
-        match &self.engines {
-            None => 0,
-            Some(Engines::One(_)) => 1,
-            Some(Engines::Several(team)) => {
-                let scouts = team.scouts.iter();
-                scouts.filter(|scout| scout.counters().packets > 0).count()
-            }
-        }
+        self.engines.as_ref().map_or(0, Engines::at_work)
     }
 
     /// Ends the scene a second later. What was found, in order, as `KIND trail | info`, with ` ×n` when it
@@ -226,102 +218,5 @@ fn brief(event: &Event) -> String {
     match event.details.count() {
         1 => brief,
         count => format!("{brief} ×{count}"),
-    }
-}
-
-enum Engines {
-    One(Box<Engine>),
-    Several(Box<Team>),
-}
-
-fn engines<'e>(
-    engines: &'e mut Option<Engines>,
-    stage: &Stage<'_>,
-    whitelist: &str,
-) -> Option<&'e mut Engines> {
-    if engines.is_none() {
-        let rows = stage.trails.as_bytes();
-        let trails = TrailSet::from_csv(rows, Whitelist::parse([whitelist]), true).ok()?;
-        let trails = Arc::new(trails);
-        let whitelist = Arc::new(Whitelist::parse([whitelist]));
-        *engines = Some(if stage.workers > 1 {
-            Engines::Several(Box::new(Team::new(stage, &trails, &whitelist)))
-        } else {
-            let engine = Engine::new(stage.config.clone(), trails, whitelist);
-            Engines::One(Box::new(engine))
-        });
-    }
-    engines.as_mut()
-}
-
-impl Engines {
-    fn packet(&mut self, link: LinkType, at: Timestamp, frame: &[u8], out: &mut Vec<Event>) {
-        match self {
-            Self::One(engine) => engine.packet(link, at, frame, out),
-            Self::Several(team) => team.packet(link, at, frame, out),
-        }
-    }
-
-    fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
-        match self {
-            Self::One(engine) => engine.finish(now, out),
-            Self::Several(team) => team.finish(now, out),
-        }
-    }
-}
-
-/// Several engines, steered and merged as a replay does it.
-struct Team {
-    scouts: Vec<Engine>,
-    dispatcher: Dispatcher,
-    merger: Merger,
-    order: u64,
-}
-
-impl Team {
-    fn new(stage: &Stage<'_>, trails: &Arc<TrailSet>, whitelist: &Arc<Whitelist>) -> Self {
-        let scout = |_| {
-            let (trails, whitelist) = (Arc::clone(trails), Arc::clone(whitelist));
-            Engine::scout(stage.config.clone(), trails, whitelist, stage.workers)
-        };
-        let steering = Steering::new(NetworkSet::private(), stage.workers);
-        Self {
-            scouts: (0..stage.workers).map(scout).collect(),
-            dispatcher: Dispatcher::new(steering),
-            merger: Merger::new(stage.config.clone(), Arc::clone(whitelist)),
-            order: 0,
-        }
-    }
-
-    fn packet(&mut self, link: LinkType, at: Timestamp, frame: &[u8], out: &mut Vec<Event>) {
-        self.order += 1;
-        let route = self.dispatcher.route(link, at, frame);
-        if route.turn {
-            for scout in &mut self.scouts {
-                scout.note_time(self.order, at);
-            }
-        }
-        if let Some(scout) = self.scouts.get_mut(route.worker) {
-            scout.note(self.order, link, at, frame);
-        }
-        if self.order.is_multiple_of(97) {
-            self.merge(out);
-        }
-    }
-
-    fn finish(&mut self, now: Timestamp, out: &mut Vec<Event>) {
-        self.order += 1;
-        for scout in &mut self.scouts {
-            scout.note_end(self.order, now);
-        }
-        self.merge(out);
-        self.merger.finish(now, out);
-    }
-
-    fn merge(&mut self, out: &mut Vec<Event>) {
-        for (worker, scout) in self.scouts.iter_mut().enumerate() {
-            self.merger.put(worker, scout.take_notes());
-        }
-        self.merger.merge(u64::MAX, out);
     }
 }

@@ -251,6 +251,12 @@ pub(super) const CHECKS: &[Check] = &[
         "/f?dns5=1",
         "potential dns changer"
     ),
+    attack!(
+        "attack-plus-for-space",
+        "/a?q=1+union+select+2",
+        "/a?q=1+unite+select+2",
+        "potential sql injection"
+    ),
     // Parentheses of a path are written as %28 and %29.
     Check::new(
         "attack-xml",
@@ -258,6 +264,15 @@ pub(super) const CHECKS: &[Check] = &[
         &["URL site-a.com(/a?q=/text%28%29='x) | potential xml injection (suspicious)"],
         |scene, hit| {
             let path = pick(hit, "/a?q=/text()='x", "/a?q=/tex()='x");
+            scene.request(get("site-a.com", path));
+        },
+    ),
+    Check::new(
+        "attack-ldap",
+        "suspicious_request",
+        &["URL site-a.com(/a?q=%28|%28uid=*) | potential ldap injection (suspicious)"],
+        |scene, hit| {
+            let path = pick(hit, "/a?q=(|(uid=*", "/a?q=(|(uid=x");
             scene.request(get("site-a.com", path));
         },
     ),
