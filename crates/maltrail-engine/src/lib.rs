@@ -42,6 +42,7 @@ mod web;
 pub use across::Notes;
 pub use counters::Counters;
 pub use engine::{Engine, EngineConfig};
+pub use heuristics::RULES as DETECTORS;
 pub use heuristics::user_agent::{UserAgents, UserAgentsError};
 pub use merger::Merger;
 pub use observables::{MAX_KEYS, NAME_BYTES, Observable, Observables, Row, Window};

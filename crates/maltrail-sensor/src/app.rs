@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::cli::{Cli, Command, Timestamps};
 use crate::console::{self, Verbosity, complain, say};
+use crate::selftest::{self, Switches};
 use crate::sense::Run;
 use crate::{selfcheck, update};
 
@@ -68,6 +69,15 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         };
         update::run(&config, &environment, &request)?;
         return Ok(true);
+    }
+    if let Some(Command::Selftest { json, list, names }) = &cli.command {
+        show(&messages, true);
+        let request = selftest::Request {
+            json: *json,
+            list: *list,
+            names,
+        };
+        return selftest::main(&Switches::of(&config), &request);
     }
     if !cli.test {
         say(&format!("Maltrail (sensor) #v{}", maltrail_core::VERSION));

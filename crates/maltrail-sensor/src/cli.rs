@@ -9,7 +9,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 #[command(name = "sensor", version = maltrail_core::VERSION, about = "Detects malicious traffic on a network")]
 #[command(
     after_help = "Every option of the configuration can be overridden by MALTRAIL_<OPTION> in the environment.\n\
-    Live capture needs root or CAP_NET_RAW; -r and update need no right.\n\
+    Live capture needs root or CAP_NET_RAW; -r, update and selftest need no right.\n\
     SIGHUP: reads trails, whitelist and ignore rules anew (live); SIGINT, SIGTERM: a clean end."
 )]
 pub struct Cli {
@@ -80,6 +80,18 @@ pub enum Command {
         /// List every refused line with file and line number
         #[arg(short, long)]
         verbose: bool,
+    },
+    /// Prove that each detector works here, with the switches of the configuration. Exit code 0 when no check failed, else 1
+    Selftest {
+        /// Print the result as one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Name the checks, their detectors and what they find, and run none
+        #[arg(long)]
+        list: bool,
+        /// Only these checks, or those of these detectors
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
     },
 }
 

@@ -22,6 +22,7 @@ mod privileges;
 pub mod pulse;
 mod reload;
 mod selfcheck;
+pub mod selftest;
 mod sense;
 pub mod sinks;
 mod summary;

@@ -25,6 +25,7 @@ use crate::outbox::{Outbox, Pace};
 use crate::post::Post;
 use crate::privileges::{self, Identity};
 use crate::reload::{Hangup, Reloader, Stamp};
+use crate::selftest::{self, Switches, Tally};
 use crate::sinks::{SinkWatch, Sinks};
 use crate::summary::{self, Ran};
 use crate::trails::{self, Lists};
@@ -363,11 +364,13 @@ impl Run<'_> {
 
     fn heart(&self, vitals: &Arc<Vitals>, sinks: SinkWatch, store: Option<StoreFeed>) -> Heart {
         let watch = sinks.clone();
+        let switches = Switches::of(self.config);
         Heart {
             vitals: Arc::clone(vitals),
             line_secs: self.config.output.metrics_interval_secs,
             refresh: Box::new(move |vitals| refresh(vitals, &watch, store.as_ref())),
             send: Box::new(move |object| sinks.beat(object)),
+            selftest: Some(Box::new(move || Tally::of(&selftest::run(&switches)))),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) mod web_scanning;
 
 /// Every detector by name, as reasons, counters and `DISABLED_HEURISTICS` have it; the first is for
 /// what the trails list.
-pub(crate) const RULES: [&str; 27] = [
+pub const RULES: [&str; 27] = [
     crate::finding::TRAIL,
     content_type::NAME,
     "ack_flood",

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::{Snapshot, Vitals, line, status};
 use crate::pulse::{Announcer, LinkState, faults};
+use crate::selftest::Tally;
 
 /// Time between two heartbeats.
 pub const PERIOD: Duration = Duration::from_secs(15);
@@ -21,8 +22,8 @@ pub const PERIOD: Duration = Duration::from_secs(15);
 const KEPT: usize = 4;
 
 /// The heartbeat as one JSON object. `pps` is the rate since `previous`, else since the start; `drops` are all since
-/// the start; `selftest` is null until there is one.
-pub fn object(now: &Snapshot, previous: Option<&Snapshot>) -> String {
+/// the start; `selftest` is null until it has run.
+pub fn object(now: &Snapshot, previous: Option<&Snapshot>, selftest: Option<Tally>) -> String {
     let (packets, since) = previous.map_or((0, now.setup.started), |previous| {
         (previous.packets(), previous.time)
     });
@@ -46,9 +47,17 @@ pub fn object(now: &Snapshot, previous: Option<&Snapshot>) -> String {
     let age = now
         .trails_age_secs()
         .map_or_else(|| "null".to_owned(), |age| age.to_string());
+    let selftest = selftest.map_or_else(
+        || "null".to_owned(),
+        |Tally {
+             passed,
+             failed,
+             off,
+         }| format!("{{\"passed\":{passed},\"failed\":{failed},\"off\":{off}}}"),
+    );
     format!(
         "{{\"maltrail\":1,\"kind\":\"heartbeat\",\"sensor\":{},\"version\":{},\"time\":\"{}\",\"pps\":{pps},\"drops\":{},\
-         \"trails\":{{\"count\":{},\"generation\":{},\"age\":{age}}},\"selftest\":null,\"faults\":[{}]}}",
+         \"trails\":{{\"count\":{},\"generation\":{},\"age\":{age}}},\"selftest\":{selftest},\"faults\":[{}]}}",
         quoted(&now.setup.sensor),
         quoted(maltrail_core::VERSION),
         now.time.to_rfc3339(),
@@ -73,6 +82,8 @@ pub struct Heart {
     pub refresh: Box<dyn FnMut(&Vitals) + Send>,
     /// Sends the object to every log server that takes one; false when there is none.
     pub send: Box<dyn FnMut(String) -> bool + Send>,
+    /// Proves the detectors, once, after the first beat.
+    pub selftest: Option<Box<dyn FnOnce() -> Tally + Send>>,
 }
 
 /// The running thread; dropping it ends it.
@@ -99,6 +110,7 @@ impl Heart {
                 loop {
                     let started = Instant::now();
                     beat.once(Timestamp::now(), LinkState::all());
+                    beat.prove();
                     let rest = period.saturating_sub(started.elapsed());
                     if stopped.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
                         return;
@@ -130,6 +142,8 @@ struct Beat {
     /// When the last metrics line was printed, and what it was made of.
     printed: Option<Snapshot>,
     file_failed: bool,
+    /// What became of the selftest.
+    selftest: Option<Tally>,
 }
 
 impl Beat {
@@ -146,7 +160,24 @@ impl Beat {
             announcer: Announcer::default(),
             printed: None,
             file_failed: false,
+            selftest: None,
         }
+    }
+
+    /// Runs the selftest, the first time.
+    fn prove(&mut self) {
+        let Some(selftest) = self.heart.selftest.take() else {
+            return;
+        };
+        let tally = selftest();
+        if tally.failed > 0 {
+            warn!(
+                "{} of {} checks of the detectors failed: `sensor selftest` names them",
+                tally.failed,
+                tally.passed + tally.failed
+            );
+        }
+        self.selftest = Some(tally);
     }
 
     fn once(&mut self, now: Timestamp, links: Vec<LinkState>) {
@@ -159,7 +190,7 @@ impl Beat {
             self.announcer.say(&snapshot.faults);
             vitals.faults(snapshot.faults.clone());
         }
-        let text = object(&snapshot, self.history.back());
+        let text = object(&snapshot, self.history.back(), self.selftest);
         if !(self.heart.send)(text.clone()) {
             self.keep(&text);
         }
@@ -217,7 +248,7 @@ mod tests {
             text: "a \"quoted\"\nline".to_owned(),
             next: "Look.",
         }];
-        let text = object(&now, Some(&before));
+        let text = object(&now, Some(&before), None);
         assert!(
             text.starts_with(
                 "{\"maltrail\":1,\"kind\":\"heartbeat\",\"sensor\":\"edge \\\"1\\\"\","
@@ -236,10 +267,11 @@ mod tests {
         assert!(value["selftest"].is_null());
         assert_eq!(value["faults"][0]["id"], "no-packets");
         assert_eq!(value["faults"][0]["text"], "a \"quoted\"\nline. Look.");
-        let first: serde_json::Value = serde_json::from_str(&object(&before, None)).expect("JSON");
+        let first: serde_json::Value =
+            serde_json::from_str(&object(&before, None, None)).expect("JSON");
         assert_eq!(first["pps"], 198, "9001 packets in 45.25 s");
         let stopped: serde_json::Value =
-            serde_json::from_str(&object(&now, Some(&now))).expect("JSON");
+            serde_json::from_str(&object(&now, Some(&now), None)).expect("JSON");
         assert_eq!(stopped["pps"], 0, "the clock stood still");
     }
 
@@ -254,6 +286,11 @@ mod tests {
                     true
                 })
             }),
+            selftest: Some(Box::new(|| Tally {
+                passed: 7,
+                failed: 1,
+                off: 2,
+            })),
         }
     }
 
@@ -315,5 +352,29 @@ mod tests {
         );
         assert_eq!(beat.history.len(), KEPT);
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn the_selftest_runs_once_behind_the_first_beat() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let vitals = vitals(folder.path());
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let mut beat = Beat::new(heart(&vitals, Some(Arc::clone(&sent))));
+        for second in [0, 15, 30] {
+            beat.once(Timestamp::from_parts(1_790_000_000 + second, 0), Vec::new());
+            beat.prove();
+            assert!(beat.heart.selftest.is_none(), "once");
+        }
+        let members: Vec<serde_json::Value> = sent
+            .lock()
+            .expect("sound")
+            .iter()
+            .map(|text| {
+                let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+                value["selftest"].clone()
+            })
+            .collect();
+        let ran = serde_json::json!({"passed": 7, "failed": 1, "off": 2});
+        assert_eq!(members, [serde_json::Value::Null, ran.clone(), ran]);
     }
 }
