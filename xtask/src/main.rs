@@ -3,6 +3,7 @@
 
 mod bench;
 mod coverage;
+mod install;
 mod run;
 mod shell;
 mod test;

@@ -1,0 +1,4 @@
+mod layout;
+mod manifest;
+mod manual;
+mod texts;
