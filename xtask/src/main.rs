@@ -3,6 +3,7 @@
 
 mod bench;
 mod coverage;
+mod install;
 mod run;
 mod shell;
 mod test;
@@ -31,6 +32,10 @@ enum Command {
     Bench(bench::Options),
     /// Count the lines of a library that its tests run
     Coverage(coverage::Options),
+    /// Build, and install as services of this machine
+    Install(install::Options),
+    /// Remove what `install` wrote; changed files, configuration, logs and trails stay
+    Uninstall(install::Removal),
     /// Rewrite what is generated: maltrail.conf
     Bless,
     /// Fuzz the parsers of hostile bytes, a minute each
@@ -58,6 +63,8 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Coverage(options) => coverage::run(&options),
+        Command::Install(options) => install::install(&options),
+        Command::Uninstall(options) => install::uninstall(&options),
         Command::Bless => bless(),
         Command::Fuzz { seconds } => fuzz(seconds),
     }

@@ -1,4 +1,7 @@
 //! The command line. Flags of older sensors keep working.
+//!
+//! Knows nothing else of this crate: `cargo xtask install` compiles this file as well and makes the manual page and
+//! the completions from it.
 
 use std::path::PathBuf;
 

@@ -4,53 +4,17 @@
 //! that cannot be understood.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
 use maltrail_core::config::{Config, Environment, SslMode};
 use maltrail_core::time::{Timestamp, Zone};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, AppOptions, warnings};
+pub use crate::args::Args;
+use crate::args::Command;
 use crate::auth;
-
-/// Collects the events of sensors and serves the dashboard.
-#[derive(Debug, Parser)]
-#[command(name = "server", version = maltrail_core::VERSION)]
-pub struct Args {
-    /// Configuration file
-    #[arg(
-        short = 'c',
-        value_name = "FILE",
-        default_value = "maltrail.conf",
-        global = true
-    )]
-    config: PathBuf,
-    /// Say more in the log
-    #[arg(long, global = true)]
-    debug: bool,
-    /// Serve the page from this folder (while developing)
-    #[arg(long, value_name = "DIR")]
-    html: Option<PathBuf>,
-    /// Let admin:admin stay (only on loopback; for trying the product out)
-    #[arg(long, hide = true)]
-    keep_default_password: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Set the password of an account; asks for it, or reads one line of standard input
-    Passwd {
-        /// Name of the account, as in USERS
-        user: String,
-    },
-    /// Build the index of all day files anew (the server must not run)
-    Reindex,
-}
 
 /// Runs the program.
 pub fn main(args: Args) -> ExitCode {

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod app;
+mod args;
 mod assets;
 mod auth;
 pub mod cli;
