@@ -33,11 +33,14 @@ mod web;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use day::{Day, HOSTS};
 use kinds::KINDS;
+use maltrail_core::config::ThrottleMode;
 use maltrail_core::event::{Event, Severity};
 use maltrail_core::time::Timestamp;
+use maltrail_engine::{Policy, PolicyConfig};
 use maltrail_wire::LinkType;
 use net::{SECOND, Setup};
 
@@ -60,6 +63,9 @@ struct Noise {
     /// Which kinds used a pair of addresses, for what is reported after its packets.
     pairs: HashMap<(u32, u32), u64>,
     seen: BTreeSet<usize>,
+    /// Lines that are written when events are condensed and throttled as by default, and those of them
+    /// at medium or above.
+    lines: (u64, u64),
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -126,12 +132,62 @@ impl Noise {
             );
         }
         println!(
-            "{} packets, {} events, {} at medium or above, {} floods",
+            "{} packets, {} events, {} at medium or above, {} floods; {} lines, {} at medium or above",
             self.packets,
             self.at_least(Severity::Low),
             self.at_least(Severity::Medium),
-            self.floods()
+            self.floods(),
+            self.lines.0,
+            self.lines.1
         );
+    }
+}
+
+/// Policy as configured by default, live: groups are handed out every ten seconds.
+struct Lines {
+    policy: Policy,
+    out: Vec<Event>,
+    lines: (u64, u64),
+}
+
+impl Lines {
+    fn new() -> Self {
+        let config = PolicyConfig {
+            throttle: ThrottleMode::Summarize,
+            window_secs: 60,
+            burst: 3,
+            max_keys: 50_000,
+            workers: 1,
+        };
+        Self {
+            policy: Policy::new(config, Arc::default()),
+            out: Vec::new(),
+            lines: (0, 0),
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.policy.event(event.clone(), &mut self.out);
+        self.count();
+    }
+
+    fn second(&mut self, at: Timestamp) {
+        self.policy
+            .housekeep(at, at.secs() % 10 == 0, &mut self.out);
+        self.count();
+    }
+
+    fn finish(mut self) -> (u64, u64) {
+        self.policy.finish(&mut self.out);
+        self.count();
+        self.lines
+    }
+
+    fn count(&mut self) {
+        for event in self.out.drain(..) {
+            self.lines.0 += 1;
+            self.lines.1 += u64::from(event.severity() >= Severity::Medium);
+        }
     }
 }
 
@@ -140,6 +196,9 @@ fn run(from: i64, seconds: i64, everything: bool) -> Noise {
     let mut setup = Setup::new("");
     setup.whitelist = include_str!("../../../trails/data/whitelist.txt").to_owned();
     let mut engine = setup.engine();
+    // Several engines see the same in the short run; the long one is long enough.
+    let mut team = everything.then(|| setup.team(3));
+    let (mut all, mut of_team, mut lines) = (Vec::new(), Vec::new(), Lines::new());
     let (mut noise, mut events, mut day) = (Noise::default(), Vec::new(), Day::new(1, from));
     if everything {
         day.everything();
@@ -158,14 +217,31 @@ fn run(from: i64, seconds: i64, everything: bool) -> Noise {
             noise.seen.insert(sent.kind);
             for event in events.drain(..) {
                 noise.note(&event, sent.kind);
+                lines.event(&event);
+                if team.is_some() {
+                    all.push(event);
+                }
+            }
+            if let Some(team) = &mut team {
+                team.packet(LinkType::ETHERNET, at, &sent.frame, &mut of_team);
             }
         }
+        lines.second(Timestamp::from_parts(MIDNIGHT + second, 0));
     }
-    engine.finish(
-        Timestamp::from_parts(MIDNIGHT + from + seconds, 0),
-        &mut events,
-    );
-    events.drain(..).for_each(|event| noise.note(&event, 0));
+    let end = Timestamp::from_parts(MIDNIGHT + from + seconds, 0);
+    engine.finish(end, &mut events);
+    for event in events.drain(..) {
+        noise.note(&event, 0);
+        lines.event(&event);
+        if team.is_some() {
+            all.push(event);
+        }
+    }
+    noise.lines = lines.finish();
+    if let Some(mut team) = team {
+        team.finish(end, &mut of_team);
+        assert_eq!(of_team, all, "three engines");
+    }
     let counters = engine.counters();
     assert_eq!(counters.packets, noise.packets);
     assert_eq!(
