@@ -1,6 +1,7 @@
 //! Both programs from end to end: captures in, day files, datagrams and answers out.
 
 mod bad_input;
+mod card;
 mod delivery;
 mod live;
 mod reload;
