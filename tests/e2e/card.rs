@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use maltrail_tests::events::today;
 use maltrail_tests::http::Client;
-use maltrail_tests::network::Net;
+use maltrail_tests::network::{Net, play};
 use maltrail_tests::packet::Qtype;
 use maltrail_tests::payload;
 use maltrail_tests::programs::{self, PATIENCE, Running};
+use maltrail_tests::sample::Sample;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -38,6 +39,7 @@ struct Site {
     config: PathBuf,
     variables: Vec<(&'static str, String)>,
     user: u32,
+    password: &'static str,
     mirror: Net,
     peer: Net,
 }
@@ -58,6 +60,7 @@ impl Site {
             config: file,
             variables: Vec::new(),
             user,
+            password: "admin",
             mirror,
             peer,
         })
@@ -110,14 +113,14 @@ impl Site {
     }
 
     /// Signs in for the first time: the shipped password leads to one's own.
-    fn signed_in(&self) -> Client {
+    fn signed_in(&self, shipped: &str) -> Client {
         let mut client = self.client();
         self.mirror.inside(|| {
-            let account = json!({"username": "admin", "password": "admin"});
+            let account = json!({"username": "admin", "password": shipped});
             let answer = client.post("/api/v1/login", &account);
             assert_eq!(answer.status, 200, "{answer:?}");
             assert_eq!(client.get("/api/v1/threats").status, 403, "nothing before");
-            let change = json!({"current": "admin", "new": "a long one, for once"});
+            let change = json!({"current": shipped, "new": "a long one, for once"});
             let answer = client.post("/api/v1/password", &change);
             assert_eq!(answer.status, 200, "{answer:?}");
         });
@@ -212,10 +215,8 @@ fn check_files(folder: &Path, user: u32) {
         assert!(for_group || !name.starts_with("20"), "{name} is {mode:o}");
         seen.insert(name);
     }
-    for kind in ["log", "json"] {
-        let name = format!("{}.{kind}", today());
-        assert!(seen.contains(&name), "no {name} in {seen:?}");
-    }
+    let name = format!("{}.log", today());
+    assert!(seen.contains(&name), "no {name} in {seen:?}");
 }
 
 /// The repository's `maltrail.conf`.
@@ -249,7 +250,7 @@ fn use_it(site: &mut Site, sensor_user: u32, prepare: impl FnOnce(&mut Site)) ->
     prepare(site);
     let mut sensor = site.start_sensor();
     let mut server = site.start_server();
-    let mut client = site.signed_in();
+    let mut client = site.signed_in(site.password);
     let elapsed = site.time_to_row(&mut client, &mut [&mut sensor, &mut server]);
     check_rights(&sensor, sensor_user);
     check_files(&site.path("logs"), site.user);
@@ -310,4 +311,86 @@ fn a_log_folder_of_the_server_decides_whom_the_sensor_becomes() {
         std::os::unix::fs::chown(site.folder.path(), Some(USER), Some(USER)).expect("root");
         let _ = site.start_server().stop().expect_success();
     });
+}
+
+/// A file of the old version, unchanged: the environment names folders.
+#[test]
+fn a_configuration_of_the_old_version_works_unchanged() {
+    const TEST: &str = "a_configuration_of_the_old_version_works_unchanged";
+    let Some(mut site) = Site::new(TEST, include_str!("old.conf"), NOBODY) else {
+        return;
+    };
+    site.password = "changeme!";
+    site.variables = ["LOG_DIR logs", "TRAILS_FILE trails.csv"]
+        .map(|line| line.split_once(' ').expect("two words"))
+        .map(|(option, name)| {
+            let variable = match option {
+                "LOG_DIR" => "MALTRAIL_LOG_DIR",
+                _ => "MALTRAIL_TRAILS_FILE",
+            };
+            (variable, site.path(name).display().to_string())
+        })
+        .to_vec();
+    let elapsed = use_it(&mut site, NOBODY, |_| {});
+    maltrail_tests::report::tell(&format!("{TEST}: {elapsed:?} from the packet to the row"));
+}
+
+/// The server reads LOG_DIR and gets the same events by datagram: each is there once.
+#[test]
+fn events_by_file_and_by_datagram_are_there_once() {
+    const TEST: &str = "events_by_file_and_by_datagram_are_there_once";
+    for format in ["line", "json"] {
+        let changes = [
+            ("MONITOR_INTERFACE", "in0"),
+            ("UDP_ADDRESS", "127.0.0.1"),
+            ("UDP_PORT", "8337"),
+            ("LOG_SERVER", "127.0.0.1:8337"),
+            ("LOG_SERVER_FORMAT", format),
+        ];
+        let Some(site) = shipped_site(TEST, NOBODY, &changes) else {
+            return;
+        };
+        both_ways(&site);
+    }
+}
+
+fn both_ways(site: &Site) {
+    let sensor = site.start_sensor();
+    let _server = site.start_server();
+    let mut client = site.signed_in(site.password);
+    let frames = Sample::build().frames;
+    let frames = frames.iter().map(|frame| frame.bytes.as_slice());
+    site.peer
+        .inside(|| play("out0", frames, 3000))
+        .expect("a cable");
+    std::thread::sleep(Duration::from_millis(500));
+    let ended = sensor.stop().expect_success();
+    let written = ended
+        .out
+        .split_once(" lines\n")
+        .and_then(|(before, _)| before.rsplit(' ').next()?.parse::<usize>().ok())
+        .unwrap_or_else(|| panic!("no number of lines in {ended:#?}"));
+    assert!(written >= Sample::build().planted.len(), "{ended:#?}");
+    let day = site.path("logs").join(format!("{}.log", today()));
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(&day).expect("a day file");
+        let distinct = text.lines().collect::<BTreeSet<_>>().len();
+        let rows = site.rows(&mut client);
+        let counts = rows
+            .iter()
+            .map(|row| row["count"].as_u64().expect("a count"));
+        let counted = counts.sum::<u64>() as usize;
+        let health = site.mirror.inside(|| client.get("/api/v1/health")).json();
+        let received = health["intake"]["received"].as_u64().expect("a number");
+        let all = [distinct, counted, received as usize];
+        if all == [written; 3] {
+            return;
+        }
+        assert!(
+            all.iter().all(|count| *count <= written) && started.elapsed() < PATIENCE,
+            "of {written} events {distinct} in the file, {counted} in the API, {received} by datagram: {health:#}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
