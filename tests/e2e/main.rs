@@ -6,4 +6,5 @@ mod delivery;
 mod live;
 mod reload;
 mod replay;
+mod spread;
 mod stopping;

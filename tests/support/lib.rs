@@ -7,6 +7,7 @@
 pub mod events;
 pub mod house;
 pub mod http;
+pub mod mix;
 pub mod network;
 pub mod packet;
 pub mod payload;
