@@ -3,6 +3,7 @@
 mod bad_input;
 mod card;
 mod delivery;
+mod faults;
 mod live;
 mod reload;
 mod replay;
