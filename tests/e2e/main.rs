@@ -8,4 +8,5 @@ mod live;
 mod reload;
 mod replay;
 mod spread;
+mod steady;
 mod stopping;

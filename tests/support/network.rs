@@ -122,16 +122,16 @@ impl Net {
 ///
 /// # Errors
 /// As libpcap does.
-pub fn play<'a>(
+pub fn play(
     interface: &str,
-    frames: impl IntoIterator<Item = &'a [u8]>,
+    frames: impl IntoIterator<Item = impl AsRef<[u8]>>,
     per_second: usize,
 ) -> Result<usize, pcap::Error> {
     let mut link = pcap::Capture::from_device(interface)?.open()?;
     let started = Instant::now();
     let mut sent = 0;
     for frame in frames {
-        link.sendpacket(frame)?;
+        link.sendpacket(frame.as_ref())?;
         sent += 1;
         if per_second > 0 && sent % BATCH == 0 {
             let due = Duration::from_secs_f64(sent as f64 / per_second as f64);
