@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,6 +92,15 @@ impl TestHouse {
         let path = self.path(name);
         fs::write(&path, bytes).expect("a file inside the house");
         path
+    }
+
+    /// Lets every user look into the house.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn open_door(&self) {
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.folder.path(), mode).expect("our own folder");
     }
 
     /// Writes the configuration as it is set now.

@@ -7,6 +7,8 @@
 pub mod events;
 pub mod house;
 pub mod http;
+pub mod mix;
+pub mod network;
 pub mod packet;
 pub mod payload;
 pub mod pcap;

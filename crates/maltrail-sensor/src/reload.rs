@@ -31,6 +31,8 @@ use crate::vitals::Vitals;
 
 /// Pause between two looks at the trails file.
 const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait of a hang-up.
+const WAKE: Duration = Duration::from_millis(20);
 
 /// Pause between two messages about the same trouble.
 const REMIND: Duration = Duration::from_secs(60);
@@ -136,8 +138,13 @@ impl Reloader {
         std::thread::Builder::new()
             .name("reload".to_owned())
             .spawn(move || {
-                while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let mut looked = Instant::now();
+                while ended.recv_timeout(WAKE) == Err(RecvTimeoutError::Timeout) {
                     let asked = hangup.asked.swap(false, Ordering::Relaxed);
+                    if !asked && looked.elapsed() < LOOK {
+                        continue;
+                    }
+                    looked = Instant::now();
                     // The signal also says that the terminal was closed: then nobody is left to stop it.
                     let was_there = at_terminal;
                     at_terminal = at_terminal && has_terminal();

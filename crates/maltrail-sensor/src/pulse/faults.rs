@@ -301,6 +301,12 @@ mod tests {
             now.interfaces[0].dropped = before.interfaces[0].dropped + 9;
         });
         assert_eq!(few, NONE, "nine packets are no evidence");
+        let at_start = after(|now, before| {
+            before.interfaces.clear();
+            now.interfaces[0].received = 20_000;
+            now.interfaces[0].dropped = 10_000;
+        });
+        assert_eq!(at_start, ["kernel-drops"], "before the first numbers");
     }
 
     #[test]

@@ -117,22 +117,25 @@ fn arrived(link: &LinkState, before: &Snapshot) -> u64 {
     })
 }
 
-/// Each interface with the packets received and dropped since `before`.
+/// Each interface with the packets received and dropped since `before`; one that has no numbers yet
+/// then, as at the start, counts from zero.
 fn fresh<'a>(
     now: &'a Snapshot,
     before: &'a Snapshot,
 ) -> impl Iterator<Item = (&'a InterfaceVitals, u64, u64)> {
-    now.interfaces.iter().filter_map(|interface| {
+    now.interfaces.iter().map(|interface| {
         let earlier = before
             .interfaces
             .iter()
-            .find(|known| known.name == interface.name)?;
+            .find(|known| known.name == interface.name);
         let lost = |interface: &InterfaceVitals| interface.dropped + interface.interface_dropped;
-        Some((
+        let since =
+            |now: u64, earlier: Option<u64>| now.saturating_sub(earlier.unwrap_or_default());
+        (
             interface,
-            interface.received.saturating_sub(earlier.received),
-            lost(interface).saturating_sub(lost(earlier)),
-        ))
+            since(interface.received, earlier.map(|earlier| earlier.received)),
+            since(lost(interface), earlier.map(lost)),
+        )
     })
 }
 
