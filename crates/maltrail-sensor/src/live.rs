@@ -42,16 +42,13 @@ const BATCH: usize = 8192;
 const WORD: Duration = Duration::from_millis(100);
 
 /// Captures with one worker until `stop`.
-///
-/// # Errors
-/// When every interface has failed.
 pub(crate) fn alone(
     mut post: Post,
     engine: &mut Engine,
     outbox: &mut Outbox,
     reloads: &Reloads,
     stop: &AtomicBool,
-) -> anyhow::Result<()> {
+) {
     let mut kept = Instant::now();
     let mut events = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -59,7 +56,7 @@ pub(crate) fn alone(
             engine.set_trails(lists.trails, lists.whitelist);
             outbox.set_ignore(lists.ignore);
         }
-        let turn = post.turn(|link, at, frame| engine.packet(link, at, frame, &mut events))?;
+        let turn = post.turn(|link, at, frame| engine.packet(link, at, frame, &mut events));
         if kept.elapsed() >= HOUSEKEEPING {
             kept = Instant::now();
             let now = Timestamp::now();
@@ -76,7 +73,6 @@ pub(crate) fn alone(
     engine.finish(Timestamp::now(), &mut events);
     outbox.put(&mut events);
     post.finish(engine);
-    Ok(())
 }
 
 /// What a worker hands to the thread that merges.
@@ -182,7 +178,7 @@ impl Member {
             let engine = &mut self.engine;
             let turn = self
                 .post
-                .turn(|link, at, frame| engine.note(order(at), link, at, frame))?;
+                .turn(|link, at, frame| engine.note(order(at), link, at, frame));
             if kept.elapsed() >= HOUSEKEEPING {
                 kept = Instant::now();
                 let now = Timestamp::now();

@@ -1,19 +1,20 @@
 //! Where one worker captures: its sockets, and what is noticed about them.
 //!
+//! An interface that fails is said, shown as a fault, and tried again every [`AGAIN`] until it is back.
+//!
 //! Bounds: [`TURN`] packets of one interface before the others get their turn.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use maltrail_core::addr::NetworkSet;
 use maltrail_core::time::Timestamp;
 use maltrail_engine::Engine;
 use maltrail_wire::LinkType;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
-use crate::capture::live::{Frame, Interface};
+use crate::capture::live::{Frame, Interface, Opener};
 use crate::observables::StoreFeed;
 use crate::pulse::Pulse;
 use crate::vitals::{InterfaceVitals, Vitals, WorkerVitals};
@@ -22,14 +23,20 @@ use crate::vitals::{InterfaceVitals, Vitals, WorkerVitals};
 const TURN: usize = 1024;
 /// One packet in so many is timed.
 const TIMED: u64 = 64;
+/// Pause between two tries to open an interface that has failed.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How often what was seen goes to the store (`spec` sensor §14).
 const STORE: Duration = Duration::from_secs(60);
 
 /// The sockets of one worker.
 pub(crate) struct Post {
     index: usize,
+    opener: Opener,
+    home: Arc<NetworkSet>,
     taps: Vec<Tap>,
-    /// Kernel counters of interfaces that have failed.
+    /// Places of interfaces that have failed, and since when they were not tried.
+    failed: Vec<(usize, Instant)>,
+    /// Kernel counters of sockets that have failed.
     gone: Vec<InterfaceVitals>,
     vitals: Arc<Vitals>,
     numbers: WorkerVitals,
@@ -40,6 +47,8 @@ pub(crate) struct Post {
 }
 
 struct Tap {
+    /// Its place in `MONITOR_INTERFACE`.
+    at: usize,
     interface: Interface,
     pulse: Pulse,
     /// All packets up to this time were seen.
@@ -57,20 +66,21 @@ pub(crate) struct Turn {
 impl Post {
     pub(crate) fn new(
         index: usize,
+        opener: Opener,
         interfaces: Vec<Interface>,
         home: &Arc<NetworkSet>,
         vitals: Arc<Vitals>,
         store: Option<StoreFeed>,
         timeout_ms: u32,
     ) -> Self {
-        let tap = |interface: Interface| Tap {
-            pulse: Pulse::of_interface(interface.name(), Arc::clone(home)),
-            interface,
-            until: Timestamp::default(),
-        };
+        let taps = interfaces.into_iter().enumerate();
+        let taps = taps.map(|(at, interface)| Tap::new(at, interface, home));
         Self {
             index,
-            taps: interfaces.into_iter().map(tap).collect(),
+            taps: taps.collect(),
+            opener,
+            home: Arc::clone(home),
+            failed: Vec::new(),
             gone: Vec::new(),
             vitals,
             numbers: WorkerVitals {
@@ -86,40 +96,59 @@ impl Post {
 
     /// Takes what the interfaces have and gives it to `each`. A packet in which that panics is lost and
     /// counted.
-    ///
-    /// # Errors
-    /// When every interface has failed.
-    pub(crate) fn turn(
-        &mut self,
-        mut each: impl FnMut(LinkType, Timestamp, &[u8]),
-    ) -> anyhow::Result<Turn> {
+    pub(crate) fn turn(&mut self, mut each: impl FnMut(LinkType, Timestamp, &[u8])) -> Turn {
         let mut turn = Turn {
             packets: 0,
             until: Timestamp::from_micros(i64::MAX),
         };
         let mut failed = None;
-        for (at, tap) in self.taps.iter_mut().enumerate() {
+        for (place, tap) in self.taps.iter_mut().enumerate() {
             match tap.turn(&mut self.numbers, self.lag, &mut each) {
                 Ok(packets) => turn.packets += packets,
                 Err(error) => {
-                    error!("capture on `{}` ended: {error}", tap.interface.name());
-                    failed = Some(at);
+                    error!(
+                        "capture on `{}` ended: {error}; it is tried again",
+                        tap.interface.name()
+                    );
+                    failed = Some(place);
                 }
             }
             turn.until = turn.until.min(tap.until);
         }
-        if let Some(at) = failed {
-            let mut tap = self.taps.swap_remove(at);
-            self.gone.push(tap.stats());
-            if self.taps.is_empty() {
-                bail!("no interface is left to capture on");
+        if let Some(place) = failed {
+            let mut tap = self.taps.swap_remove(place);
+            let stats = tap.stats();
+            match self.gone.iter_mut().find(|known| known.name == stats.name) {
+                Some(known) => known.add(&stats),
+                None => self.gone.push(stats),
             }
+            self.failed.push((tap.at, Instant::now()));
         }
-        Ok(turn)
+        if self.taps.is_empty() {
+            turn.until = Timestamp::from_micros(Timestamp::now().micros() - self.lag);
+        }
+        turn
+    }
+
+    /// Opens an interface that has failed, if one is due and there.
+    fn open_again(&mut self) {
+        let due = |(_, since): &(usize, Instant)| since.elapsed() >= AGAIN;
+        let Some(place) = self.failed.iter().position(due) else {
+            return;
+        };
+        let (at, _) = self.failed.swap_remove(place);
+        match self.opener.open(at) {
+            Ok(interface) => {
+                info!("capturing on `{}` again", interface.name());
+                self.taps.push(Tap::new(at, interface, &self.home));
+            }
+            Err(_) => self.failed.push((at, Instant::now())),
+        }
     }
 
     /// Publishes its numbers, and hands on who was seen; for housekeeping, once a second.
     pub(crate) fn housekeep(&mut self, now: Timestamp, engine: &mut Engine) {
+        self.open_again();
         for tap in &mut self.taps {
             tap.pulse.tick(now);
         }
@@ -154,8 +183,15 @@ impl Post {
         let counters = engine.counters();
         self.numbers.rules = counters.rules().collect();
         self.numbers.counters = counters;
-        let present = self.taps.iter_mut().map(Tap::stats);
-        self.numbers.interfaces = present.chain(self.gone.iter().cloned()).collect();
+        let mut all = self.gone.clone();
+        for tap in &mut self.taps {
+            let stats = tap.stats();
+            match all.iter_mut().find(|known| known.name == stats.name) {
+                Some(known) => known.add(&stats),
+                None => all.push(stats),
+            }
+        }
+        self.numbers.interfaces = all;
         let pulse = |tap: &Tap| (tap.interface.name().to_owned(), tap.pulse.facts().clone());
         self.numbers.pulse = self.taps.iter().map(pulse).collect();
         let numbers = self.numbers.clone();
@@ -173,6 +209,15 @@ impl Drop for Post {
 }
 
 impl Tap {
+    fn new(at: usize, interface: Interface, home: &Arc<NetworkSet>) -> Self {
+        Self {
+            at,
+            pulse: Pulse::of_interface(interface.name(), Arc::clone(home)),
+            interface,
+            until: Timestamp::default(),
+        }
+    }
+
     fn turn(
         &mut self,
         numbers: &mut WorkerVitals,

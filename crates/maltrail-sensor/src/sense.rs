@@ -15,7 +15,7 @@ use maltrail_core::time::Timestamp;
 use maltrail_engine::{Dispatcher, Engine, EngineConfig, Merger, Policy, PolicyConfig, Steering};
 use tracing::{info, warn};
 
-use crate::capture::live::{self as interfaces, CAPTURE_RIGHT, Interface, may_capture};
+use crate::capture::live::{self as interfaces, CAPTURE_RIGHT, Interface, Opener, may_capture};
 use crate::cli::Cli;
 use crate::console::{self, complain, say};
 use crate::live;
@@ -223,7 +223,8 @@ impl Run<'_> {
         if let Some(filter) = &self.cli.filter {
             capture.filter.clone_from(filter);
         }
-        let teams = interfaces::open(&capture, &detection.home, detection.workers)?;
+        let mut opener = Opener::new(&capture, &detection.home, detection.workers);
+        let teams = opener.open_all()?;
         say_interfaces(&teams, &capture.filter);
         self.leave_root(&detection)?;
         self.keep_error_log();
@@ -241,7 +242,15 @@ impl Run<'_> {
         let posts = teams.into_iter().enumerate().map(|(index, interfaces)| {
             let (home, vitals) = (&detection.home, Arc::clone(&vitals));
             let timeout = capture.timeout_ms;
-            Post::new(index, interfaces, home, vitals, feed.clone(), timeout)
+            Post::new(
+                index,
+                opener.clone(),
+                interfaces,
+                home,
+                vitals,
+                feed.clone(),
+                timeout,
+            )
         });
         let mut posts: Vec<Post> = posts.collect();
         let reloads = Reloader::new(
@@ -260,7 +269,8 @@ impl Run<'_> {
         let result = match (posts.pop(), posts.is_empty()) {
             (Some(post), true) => {
                 let mut engine = detection.alone();
-                live::alone(post, &mut engine, &mut outbox, &reloads, &stop)
+                live::alone(post, &mut engine, &mut outbox, &reloads, &stop);
+                Ok(())
             }
             (last, _) => {
                 posts.extend(last);

@@ -282,16 +282,14 @@ fn spread(asm: &mut Assembler, address: u32, words: u32) {
     asm.emit(op::RET_A, 0);
 }
 
-/// Lets a socket join the group `group` of its interface; the first one brings the program along.
+/// Lets a socket join the group `group` of its interface, and gives the group its program: the first
+/// socket must, and for the others it is the same one again.
 ///
 /// # Errors
 /// When the kernel refuses: too old, or the group is used by another program in another way.
-pub fn join(socket: BorrowedFd<'_>, group: u16, program: Option<&[Instruction]>) -> io::Result<()> {
+pub fn join(socket: BorrowedFd<'_>, group: u16, program: &[Instruction]) -> io::Result<()> {
     let mode = u32::from(group) | libc::PACKET_FANOUT_CBPF << 16;
     set_option(socket, libc::PACKET_FANOUT, &mode)?;
-    let Some(program) = program else {
-        return Ok(());
-    };
     let len = u16::try_from(program.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the program is too long"))?;
     let program = libc::sock_fprog {

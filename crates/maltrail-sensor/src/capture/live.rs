@@ -1,6 +1,8 @@
 //! Capture from an interface through libpcap.
 
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
@@ -45,70 +47,97 @@ pub struct InterfaceStats {
     pub interface_dropped: u64,
 }
 
-/// Opens every interface of `MONITOR_INTERFACE`, once for each of `workers`; packets are spread
-/// by own host. When the kernel cannot do so, one worker gets all, and that is said.
-///
-/// # Errors
-/// An unknown interface (with the known ones), no right to capture (with the remedy), a filter that
-/// does not compile, or a socket that does not join the others: a packet would be seen twice.
-pub fn open(
-    config: &CaptureConfig,
-    home: &NetworkSet,
+/// How the sockets of interfaces are opened, at the start and again when an interface comes back.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    config: CaptureConfig,
     workers: usize,
-) -> anyhow::Result<Vec<Vec<Interface>>> {
-    let all = |share: usize| open_share(config, share);
-    let first = all(workers.max(1))?;
-    if workers < 2 {
-        return Ok(vec![first]);
-    }
-    let program = fanout::program(home);
-    // compat: of this process, one more for each interface.
-    let first_group = config
-        .fanout_group
-        .unwrap_or_else(|| std::process::id() as u16);
-    let group = |at: usize| first_group.wrapping_add(at as u16);
-    for (at, interface) in first.iter().enumerate() {
-        if let Err(error) = fanout::join(interface.socket(), group(at), Some(&program)) {
-            if at == 0 {
-                warn!(
-                    "the kernel does not spread packets over several sockets ({error}): one worker does all"
-                );
-                // A socket that has joined alone would get everything as well, but no program.
-                return Ok(vec![all(1)?]);
-            }
-            return Err(refused(interface, &error));
+    /// What spreads packets, and the group of the first interface; the next one has the next number.
+    program: Arc<[fanout::Instruction]>,
+    first_group: u16,
+}
+
+impl Opener {
+    /// For so many workers in a network where `home` is ours.
+    pub fn new(config: &CaptureConfig, home: &NetworkSet, workers: usize) -> Self {
+        Self {
+            config: config.clone(),
+            workers: workers.max(1),
+            program: fanout::program(home).into(),
+            // compat: of this process.
+            first_group: config
+                .fanout_group
+                .unwrap_or_else(|| std::process::id() as u16),
         }
     }
-    let mut teams = vec![first];
-    for _ in 1..workers {
-        let interfaces = all(workers)?;
-        for (at, interface) in interfaces.iter().enumerate() {
-            fanout::join(interface.socket(), group(at), None)
-                .map_err(|error| refused(interface, &error))?;
-        }
-        teams.push(interfaces);
+
+    /// How many workers there are.
+    pub const fn workers(&self) -> usize {
+        self.workers
     }
-    Ok(teams)
+
+    /// Opens every interface of `MONITOR_INTERFACE`, once for each worker; packets are spread by own
+    /// host. When the kernel cannot do so, there is one worker, and that is said.
+    ///
+    /// # Errors
+    /// An unknown interface (with the known ones), no right to capture (with the remedy), a filter
+    /// that does not compile, or a socket that does not join the others: a packet would be seen twice.
+    pub fn open_all(&mut self) -> anyhow::Result<Vec<Vec<Interface>>> {
+        let first = self.open_alone(0)?;
+        if self.workers > 1
+            && let Err(error) = self.join(&first, 0)
+        {
+            warn!(
+                "the kernel does not spread packets over several sockets ({error}): one worker does all"
+            );
+            self.workers = 1;
+        }
+        drop(first);
+        let team = |_| {
+            let places = 0..self.config.interfaces.len();
+            places.map(|at| self.open(at)).collect()
+        };
+        (0..self.workers).map(team).collect()
+    }
+
+    /// Opens the interface that stands at this place of `MONITOR_INTERFACE`, for one worker.
+    ///
+    /// # Errors
+    /// As [`Opener::open_all`].
+    pub fn open(&self, at: usize) -> anyhow::Result<Interface> {
+        let interface = self.open_alone(at)?;
+        if self.workers > 1 {
+            self.join(&interface, at)
+                .map_err(|error| refused(&interface, &error))?;
+        }
+        Ok(interface)
+    }
+
+    fn open_alone(&self, at: usize) -> anyhow::Result<Interface> {
+        let name = self.config.interfaces.get(at);
+        let name = name.context("there is no such place in MONITOR_INTERFACE")?;
+        let buffer = (self.config.buffer_bytes / self.workers as u64).max(MIN_BUFFER);
+        Interface::open(name, &self.config, buffer)
+    }
+
+    fn join(&self, interface: &Interface, at: usize) -> io::Result<()> {
+        let group = self.first_group.wrapping_add(at as u16);
+        fanout::join(interface.socket(), group, &self.program)
+    }
 }
 
 /// Opens every interface of `MONITOR_INTERFACE` once.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`Opener::open_all`].
 pub fn open_alone(config: &CaptureConfig) -> anyhow::Result<Vec<Interface>> {
-    open_share(config, 1)
-}
-
-/// Opens every interface with its share of the ring.
-fn open_share(config: &CaptureConfig, share: usize) -> anyhow::Result<Vec<Interface>> {
-    let buffer = (config.buffer_bytes / share as u64).max(MIN_BUFFER);
     let names = config.interfaces.iter();
     names
-        .map(|name| Interface::open(name, config, buffer))
+        .map(|name| Interface::open(name, config, config.buffer_bytes))
         .collect()
 }
 
-fn refused(interface: &Interface, error: &std::io::Error) -> anyhow::Error {
+fn refused(interface: &Interface, error: &io::Error) -> anyhow::Error {
     anyhow::anyhow!(
         "a socket of `{}` cannot join the others ({error}): CAPTURE_FANOUT_GROUP may be in use; set \
          another number, or PROCESS_COUNT 1",

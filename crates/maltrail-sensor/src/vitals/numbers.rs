@@ -44,7 +44,8 @@ pub struct InterfaceVitals {
 }
 
 impl InterfaceVitals {
-    pub(super) const fn add(&mut self, other: &Self) {
+    /// Adds what another socket of the same interface has counted.
+    pub(crate) const fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.dropped += other.dropped;
         self.interface_dropped += other.interface_dropped;
