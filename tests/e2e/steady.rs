@@ -185,3 +185,44 @@ fn moved_day_files_are_made_anew_while_it_runs() {
     }
     let _ = sensor.stop().expect_success();
 }
+
+/// An interface that is gone and comes back is captured again, by every worker and without root.
+#[test]
+fn an_interface_that_comes_back_is_captured_again() {
+    for workers in ["1", "3"] {
+        let Some(net) = Net::new("an_interface_that_comes_back_is_captured_again") else {
+            return;
+        };
+        net.cable();
+        let house = house(workers);
+        house.open_door();
+        let mut sensor = net.inside(|| house.start_sensor(&[]));
+        sensor.wait_until_said("running...");
+        let ask = |numbers: std::ops::Range<u64>| {
+            let frames: Vec<Vec<u8>> = numbers.map(lookup).collect();
+            net.inside(|| play("out0", &frames, 0)).expect("a cable");
+        };
+        let wait = |sensor: &mut Running, wanted: &dyn Fn(&Running) -> bool| {
+            let started = Instant::now();
+            while !wanted(sensor) {
+                assert!(
+                    sensor.runs() && started.elapsed() < PATIENCE,
+                    "{workers} workers:\n{}",
+                    sensor.said()
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        ask(0..20);
+        wait(&mut sensor, &|_| events(&house) == 20);
+        net.ip("link del in0");
+        net.cable();
+        let all: usize = workers.parse().expect("a number");
+        wait(&mut sensor, &|sensor| {
+            sensor.said().matches("capturing on `in0` again").count() == all
+        });
+        ask(20..60);
+        wait(&mut sensor, &|_| events(&house) == 60);
+        let _ = sensor.stop().expect_success();
+    }
+}
