@@ -75,6 +75,21 @@ proptest! {
         prop_assert_eq!(run(&mut one, &input), run(&mut two, &input));
     }
 
+    /// Also when frames are damaged, links differ and time steps back.
+    #[test]
+    fn several_engines_find_the_same_in_anything(input in input(), workers in 2_usize..5) {
+        let setup = Setup::new(TRAILS);
+        let (mut engine, mut team) = (setup.engine(), setup.team(workers));
+        let (mut one, mut several) = (Vec::new(), Vec::new());
+        for (link, second, frame) in &input {
+            engine.packet(LinkType(*link), at(*second), frame, &mut one);
+            team.packet(LinkType(*link), at(*second), frame, &mut several);
+        }
+        engine.finish(at(9), &mut one);
+        team.finish(at(9), &mut several);
+        prop_assert_eq!(several, one);
+    }
+
     #[test]
     fn every_frame_ends_in_one_counter(input in input()) {
         let mut engine = Setup::new(TRAILS).engine();
