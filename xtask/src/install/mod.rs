@@ -168,7 +168,7 @@ pub(crate) fn install(options: &Options) -> anyhow::Result<()> {
     let changed = !plan.steps.is_empty();
     if setup.systemd == Systemd::Running && !options.no_start {
         let fresh = matches!(site.look(Path::new(TRAILS))?, step::Found::Nothing);
-        plan.steps.extend(services(changed, fresh));
+        start(&mut plan, services(changed, fresh));
     } else if setup.systemd == Systemd::Running && changed {
         plan.steps.push(Step::Systemd(vec!["daemon-reload"]));
     }
@@ -303,6 +303,13 @@ fn foreign_folders(site: &Site, account: &Account, user: &str) -> Vec<String> {
         )
     };
     [LOGS, STATE].into_iter().filter(foreign).map(say).collect()
+}
+
+/// The last note comes after the services: where one does not restart, the next run sees that it has to.
+fn start(plan: &mut Plan, services: Vec<Step>) {
+    let note = plan.steps.pop_if(|step| matches!(step, Step::Record(_)));
+    plan.steps.extend(services);
+    plan.steps.extend(note);
 }
 
 /// Only the own units are touched.

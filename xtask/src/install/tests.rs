@@ -447,6 +447,32 @@ fn only_own_units_are_touched() {
 }
 
 #[test]
+fn a_restart_that_failed_is_tried_again() {
+    let machine = Machine::new();
+    machine.install();
+    machine.build("two");
+    let mut plan = machine.plan();
+    start(&mut plan, services(true, false));
+    let failed = plan
+        .steps
+        .iter()
+        .position(|step| step.describe().starts_with("systemctl restart"))
+        .expect("restart");
+    let files = plan.steps[..failed]
+        .iter()
+        .filter(|step| !matches!(step, Step::Systemd(_)));
+    machine
+        .apply(&files.cloned().collect::<Vec<_>>())
+        .expect("applied");
+    assert_eq!(machine.read("/usr/local/bin/maltrail-sensor"), "sensor two");
+    // Nothing is to be written any more, but the services run the old version.
+    let again = machine.plan();
+    assert!(matches!(again.steps[..], [Step::Record(_)]), "{again:?}");
+    machine.apply(&again.steps).expect("applied");
+    assert_eq!(machine.plan().steps, []);
+}
+
+#[test]
 fn the_user_is_made_first_and_noted() {
     let machine = Machine::new();
     let mut plan = machine.plan();
