@@ -46,11 +46,16 @@ pub(crate) struct Plan {
     pub(crate) manifest: Manifest,
 }
 
-/// Compares `items` with what is there.
+/// Compares `items` with what is there. `list` is where the manifest goes.
 ///
 /// # Errors
 /// When something cannot be read.
-pub(crate) fn plan(items: &[Item], site: &Site, old: &Manifest) -> anyhow::Result<Plan> {
+pub(crate) fn plan(
+    items: &[Item],
+    list: &Path,
+    site: &Site,
+    old: &Manifest,
+) -> anyhow::Result<Plan> {
     let mut planner = Planner {
         site,
         old,
@@ -68,7 +73,7 @@ pub(crate) fn plan(items: &[Item], site: &Site, old: &Manifest) -> anyhow::Resul
         }
     }
     planner.stale()?;
-    Ok(planner.finish())
+    Ok(planner.finish(list))
 }
 
 struct Planner<'a> {
@@ -239,13 +244,17 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Plan {
+    fn finish(self, list: &Path) -> Plan {
         let mut plan = self.plan;
-        plan.steps = self.folders;
-        if !self.writes.is_empty() {
-            // Before the first file, so that an installation that is cut off knows its own files.
+        // Before anything else but its own folder, so that an installation that is cut off knows what is its own.
+        let (first, folders): (Vec<_>, Vec<_>) = self.folders.into_iter().partition(
+            |step| matches!(step, Step::MakeFolder { path, .. } if list.starts_with(path)),
+        );
+        plan.steps = first;
+        if !folders.is_empty() || !self.writes.is_empty() {
             plan.steps
                 .push(Step::Record(self.old.joined(&plan.manifest)));
+            plan.steps.extend(folders);
             plan.steps.extend(self.writes);
         }
         if !plan.steps.is_empty() || plan.manifest != *self.old {
