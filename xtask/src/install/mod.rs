@@ -15,6 +15,7 @@ mod layout;
 mod manifest;
 mod manual;
 mod plan;
+mod removal;
 mod step;
 mod system;
 #[cfg(test)]
@@ -214,7 +215,7 @@ pub(crate) fn uninstall(options: &Removal) -> anyhow::Result<()> {
         }
         return with_sudo(&arguments);
     }
-    let mut plan = plan::removal(&old, &layout.manifest(), &site, options.purge)?;
+    let mut plan = removal::removal(&old, &layout.manifest(), &site, options.purge)?;
     if target.root.is_none() && Systemd::of_machine() == Systemd::Running {
         let units = [TIMER, UPDATE].into_iter().chain(SERVICES);
         let ours: Vec<&str> = units

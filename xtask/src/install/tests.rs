@@ -101,7 +101,7 @@ impl Machine {
 
     fn uninstall(&self, purge: bool) -> Plan {
         let list = self.layout.manifest();
-        let plan = plan::removal(&self.manifest(), &list, &self.site(), purge).expect("plan");
+        let plan = removal::removal(&self.manifest(), &list, &self.site(), purge).expect("plan");
         self.apply(&plan.steps).expect("applied");
         plan
     }
