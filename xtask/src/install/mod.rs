@@ -15,6 +15,7 @@ mod layout;
 mod manifest;
 mod manual;
 mod plan;
+mod removal;
 mod step;
 mod system;
 #[cfg(test)]
@@ -58,9 +59,9 @@ pub(crate) struct Options {
     /// Leave services as they are; only install
     #[arg(long)]
     no_start: bool,
-    /// System user that the services run as; made if there is none
-    #[arg(long, value_name = "NAME", default_value = "maltrail")]
-    user: String,
+    /// System user that the services run as; made if there is none [default: the one made before, else maltrail]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// Take target/release as it is
     #[arg(long, hide = true)]
     built: bool,
@@ -101,6 +102,11 @@ impl Target {
     }
 }
 
+/// An upgrade keeps the user.
+fn user_of<'a>(given: Option<&'a str>, old: &'a Manifest) -> &'a str {
+    given.or(old.user.as_deref()).unwrap_or("maltrail")
+}
+
 /// From the folder that the caller is in, which this program leaves.
 fn absolute(text: &str) -> Result<PathBuf, String> {
     std::path::absolute(text).map_err(|error| error.to_string())
@@ -109,25 +115,25 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 /// Builds and installs.
 pub(crate) fn install(options: &Options) -> anyhow::Result<()> {
     let target = &options.target;
-    ensure!(
-        system::is_user_name(&options.user) && options.user != "root",
-        "--user `{}` is to be the name of a system user of its own: small letters, digits, `_` and `-`",
-        options.user
-    );
     let (layout, site, old) = target.open()?;
+    let user = user_of(options.user.as_deref(), &old);
+    ensure!(
+        system::is_user_name(user) && user != "root",
+        "--user `{user}` is to be the name of a system user of its own: small letters, digits, `_` and `-`"
+    );
     if !options.built && !target.dry_run {
         build()?;
     }
     if target.lacks_root() {
-        return as_root(options);
+        return as_root(options, user);
     }
     let here = target.root.is_none();
     let workspace = crate::root();
     let release = workspace.join("target/release");
-    let account = Account::find(&options.user).filter(|_| here);
+    let account = Account::find(user).filter(|_| here);
     let setup = Setup {
         layout: &layout,
-        user: &options.user,
+        user,
         group: account.as_ref().map(|account| account.group.as_str()),
         systemd: if here {
             Systemd::of_machine()
@@ -139,7 +145,7 @@ pub(crate) fn install(options: &Options) -> anyhow::Result<()> {
         seed: system::seed(),
     };
     let (items, notes) = setup.items(&site)?;
-    let mut plan = plan::plan(&items, &site, &old)?;
+    let mut plan = plan::plan(&items, &layout.manifest(), &site, &old)?;
     plan.notes.splice(0..0, notes);
     if !plan.refused.is_empty() {
         let list: Vec<String> = plan
@@ -157,18 +163,17 @@ pub(crate) fn install(options: &Options) -> anyhow::Result<()> {
         ensure!(
             system::can_make_users(),
             "neither useradd, adduser nor systemd-sysusers is here: make the system user {} by hand, then run this again",
-            options.user
+            user
         );
-        will_make(&options.user, &mut plan);
+        will_make(user, &mut plan);
     }
     if let Some(account) = &account {
-        plan.notes
-            .extend(foreign_folders(&site, account, &options.user));
+        plan.notes.extend(foreign_folders(&site, account, user));
     }
     let changed = !plan.steps.is_empty();
     if setup.systemd == Systemd::Running && !options.no_start {
         let fresh = matches!(site.look(Path::new(TRAILS))?, step::Found::Nothing);
-        plan.steps.extend(services(changed, fresh));
+        start(&mut plan, services(changed, fresh));
     } else if setup.systemd == Systemd::Running && changed {
         plan.steps.push(Step::Systemd(vec!["daemon-reload"]));
     }
@@ -176,10 +181,13 @@ pub(crate) fn install(options: &Options) -> anyhow::Result<()> {
     if target.dry_run {
         return Ok(());
     }
+    if let Some(root) = &site.root {
+        std::fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+    }
     let hands = Hands {
         site: &site,
         layout: &layout,
-        user: &options.user,
+        user,
     };
     hands.apply(&plan.steps)?;
     if !changed {
@@ -207,7 +215,7 @@ pub(crate) fn uninstall(options: &Removal) -> anyhow::Result<()> {
         }
         return with_sudo(&arguments);
     }
-    let mut plan = plan::removal(&old, &layout.manifest(), &site, options.purge)?;
+    let mut plan = removal::removal(&old, &layout.manifest(), &site, options.purge)?;
     if target.root.is_none() && Systemd::of_machine() == Systemd::Running {
         let units = [TIMER, UPDATE].into_iter().chain(SERVICES);
         let ours: Vec<&str> = units
@@ -247,14 +255,14 @@ fn build() -> anyhow::Result<()> {
 }
 
 /// Only writing needs root; the build stays the caller's.
-fn as_root(options: &Options) -> anyhow::Result<()> {
+fn as_root(options: &Options, user: &str) -> anyhow::Result<()> {
     let mut arguments = vec![
         "install".into(),
         "--built".into(),
         "--prefix".into(),
         options.target.prefix.clone(),
         "--user".into(),
-        PathBuf::from(&options.user),
+        user.into(),
     ];
     if options.no_start {
         arguments.push("--no-start".into());
@@ -303,6 +311,13 @@ fn foreign_folders(site: &Site, account: &Account, user: &str) -> Vec<String> {
         )
     };
     [LOGS, STATE].into_iter().filter(foreign).map(say).collect()
+}
+
+/// The last note comes after the services: where one does not restart, the next run sees that it has to.
+fn start(plan: &mut Plan, services: Vec<Step>) {
+    let note = plan.steps.pop_if(|step| matches!(step, Step::Record(_)));
+    plan.steps.extend(services);
+    plan.steps.extend(note);
 }
 
 /// Only the own units are touched.

@@ -46,11 +46,16 @@ pub(crate) struct Plan {
     pub(crate) manifest: Manifest,
 }
 
-/// Compares `items` with what is there.
+/// Compares `items` with what is there. `list` is where the manifest goes.
 ///
 /// # Errors
 /// When something cannot be read.
-pub(crate) fn plan(items: &[Item], site: &Site, old: &Manifest) -> anyhow::Result<Plan> {
+pub(crate) fn plan(
+    items: &[Item],
+    list: &Path,
+    site: &Site,
+    old: &Manifest,
+) -> anyhow::Result<Plan> {
     let mut planner = Planner {
         site,
         old,
@@ -68,7 +73,7 @@ pub(crate) fn plan(items: &[Item], site: &Site, old: &Manifest) -> anyhow::Resul
         }
     }
     planner.stale()?;
-    Ok(planner.finish())
+    Ok(planner.finish(list))
 }
 
 struct Planner<'a> {
@@ -239,13 +244,17 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Plan {
+    fn finish(self, list: &Path) -> Plan {
         let mut plan = self.plan;
-        plan.steps = self.folders;
-        if !self.writes.is_empty() {
-            // Before the first file, so that an installation that is cut off knows its own files.
+        // Before anything else but its own folder, so that an installation that is cut off knows what is its own.
+        let (first, folders): (Vec<_>, Vec<_>) = self.folders.into_iter().partition(
+            |step| matches!(step, Step::MakeFolder { path, .. } if list.starts_with(path)),
+        );
+        plan.steps = first;
+        if !folders.is_empty() || !self.writes.is_empty() {
             plan.steps
                 .push(Step::Record(self.old.joined(&plan.manifest)));
+            plan.steps.extend(folders);
             plan.steps.extend(self.writes);
         }
         if !plan.steps.is_empty() || plan.manifest != *self.old {
@@ -268,78 +277,4 @@ impl Planner<'_> {
     fn refuse(&mut self, path: &Path, why: &str) {
         self.plan.refused.push(format!("{} {why}", path.display()));
     }
-}
-
-/// Compares what was written with what is there, in order to remove it.
-///
-/// # Errors
-/// When something cannot be read.
-pub(crate) fn removal(
-    old: &Manifest,
-    list: &Path,
-    site: &Site,
-    purge: bool,
-) -> anyhow::Result<Plan> {
-    let mut plan = Plan::default();
-    let mut folders = Vec::new();
-    let left = &mut plan.manifest;
-    for (path, entry) in &old.entries {
-        let found = site.look(path)?;
-        let (gone, step) = match (entry, &found) {
-            (_, Found::Nothing) => continue,
-            (Entry::Folder, _) => {
-                folders.push(path);
-                continue;
-            }
-            (Entry::Data, Found::Folder) => (purge, Step::RemoveTree(path.clone())),
-            (Entry::File { care, .. }, Found::File(digest)) => {
-                let as_written = *care != Care::Config && old.wrote(path, *digest);
-                (as_written || purge, Step::Remove(path.clone()))
-            }
-            (Entry::Link(target), Found::Link(present)) => {
-                (present == target, Step::Remove(path.clone()))
-            }
-            _ => (false, Step::Remove(path.clone())),
-        };
-        if gone {
-            plan.steps.push(step);
-        } else {
-            let why = match entry {
-                Entry::Data
-                | Entry::File {
-                    care: Care::Config, ..
-                } if !purge => "--purge removes it",
-                _ => "it was changed here",
-            };
-            plan.notes.push(format!("kept: {} ({why})", path.display()));
-            left.entries.insert(path.clone(), entry.clone());
-        }
-    }
-    match &old.user {
-        Some(user) if purge => plan.steps.push(Step::RemoveUser(user.clone())),
-        Some(user) => {
-            plan.notes
-                .push(format!("kept: the user {user} (--purge removes it)"));
-            left.user = Some(user.clone());
-        }
-        None => {}
-    }
-    let rest: Vec<PathBuf> = left.entries.keys().cloned().collect();
-    let something = !rest.is_empty() || left.user.is_some();
-    let (needed, empty): (Vec<_>, Vec<_>) = folders.into_iter().partition(|folder| {
-        rest.iter().any(|path| path.starts_with(folder)) || something && list.starts_with(folder)
-    });
-    for folder in needed {
-        left.entries.insert(folder.clone(), Entry::Folder);
-    }
-    plan.steps.push(if something {
-        Step::Record(left.clone())
-    } else {
-        Step::Forget
-    });
-    // A folder comes after what is in it.
-    let folders = empty.into_iter().rev();
-    plan.steps
-        .extend(folders.map(|folder| Step::RemoveFolder(folder.clone())));
-    Ok(plan)
 }

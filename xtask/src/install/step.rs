@@ -159,7 +159,12 @@ impl Site {
                 return Ok(Found::Nothing);
             }
             Err(error) => {
-                return Err(error).with_context(|| format!("cannot look at {}", place.display()));
+                let hint = match error.kind() {
+                    std::io::ErrorKind::PermissionDenied => " (root can)",
+                    _ => "",
+                };
+                return Err(error)
+                    .with_context(|| format!("cannot look at {}{hint}", place.display()));
             }
         };
         let read = || format!("cannot read {}", place.display());

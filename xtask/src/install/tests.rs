@@ -80,7 +80,7 @@ impl Machine {
         };
         let site = self.site();
         let (items, _) = setup.items(&site).expect("items");
-        plan::plan(&items, &site, &self.manifest()).expect("plan")
+        plan::plan(&items, &self.layout.manifest(), &site, &self.manifest()).expect("plan")
     }
 
     fn apply(&self, steps: &[Step]) -> anyhow::Result<()> {
@@ -101,7 +101,7 @@ impl Machine {
 
     fn uninstall(&self, purge: bool) -> Plan {
         let list = self.layout.manifest();
-        let plan = plan::removal(&self.manifest(), &list, &self.site(), purge).expect("plan");
+        let plan = removal::removal(&self.manifest(), &list, &self.site(), purge).expect("plan");
         self.apply(&plan.steps).expect("applied");
         plan
     }
@@ -285,7 +285,7 @@ fn files_of_others_are_refused_and_nothing_is_done() {
             dry_run: true,
         },
         no_start: false,
-        user: "maltrail".into(),
+        user: None,
         built: true,
     };
     let error = install(&options).expect_err("refused").to_string();
@@ -319,7 +319,7 @@ fn a_dry_run_writes_nothing() {
     let options = Options {
         target: target(),
         no_start: false,
-        user: "maltrail".into(),
+        user: None,
         built: false,
     };
     install(&options).expect("shown");
@@ -349,7 +349,7 @@ fn users_who_are_no_system_users_are_refused() {
                 dry_run: true,
             },
             no_start: false,
-            user: user.into(),
+            user: Some(user.into()),
             built: true,
         };
         let error = install(&options).expect_err(user).to_string();
@@ -365,7 +365,7 @@ fn an_installation_that_was_cut_off_goes_on() {
     };
     assert!(count > 50, "{count}");
     for version in ["one", "two"] {
-        for cut in (0..count).step_by(7) {
+        for cut in (0..8).chain((8..count).step_by(7)) {
             let machine = Machine::new();
             if version == "two" {
                 machine.install();
@@ -383,7 +383,10 @@ fn an_installation_that_was_cut_off_goes_on() {
             assert_eq!(machine.plan().steps, [], "cut after {cut}");
             machine.uninstall(true);
             let left = machine.tree();
-            assert!(left.values().all(|what| what == "folder"), "{left:?}");
+            // Only the way to the manifest is made before it.
+            let way = |path: &String| "usr/local/lib/maltrail".starts_with(path.as_str());
+            assert!(cut <= 4 || left.is_empty(), "cut after {cut}: {left:?}");
+            assert!(left.keys().all(way), "cut after {cut}: {left:?}");
         }
     }
 }
@@ -444,6 +447,41 @@ fn only_own_units_are_touched() {
         let updates = steps.iter().any(|step| step.describe().ends_with(UPDATE));
         assert_eq!(updates, fresh);
     }
+}
+
+#[test]
+fn a_restart_that_failed_is_tried_again() {
+    let machine = Machine::new();
+    machine.install();
+    machine.build("two");
+    let mut plan = machine.plan();
+    start(&mut plan, services(true, false));
+    let failed = plan
+        .steps
+        .iter()
+        .position(|step| step.describe().starts_with("systemctl restart"))
+        .expect("restart");
+    let files = plan.steps[..failed]
+        .iter()
+        .filter(|step| !matches!(step, Step::Systemd(_)));
+    machine
+        .apply(&files.cloned().collect::<Vec<_>>())
+        .expect("applied");
+    assert_eq!(machine.read("/usr/local/bin/maltrail-sensor"), "sensor two");
+    // Nothing is to be written any more, but the services run the old version.
+    let again = machine.plan();
+    assert!(matches!(again.steps[..], [Step::Record(_)]), "{again:?}");
+    machine.apply(&again.steps).expect("applied");
+    assert_eq!(machine.plan().steps, []);
+}
+
+#[test]
+fn an_upgrade_keeps_the_user() {
+    let mut old = Manifest::default();
+    assert_eq!(user_of(None, &old), "maltrail");
+    old.user = Some("ours".into());
+    assert_eq!(user_of(None, &old), "ours");
+    assert_eq!(user_of(Some("other"), &old), "other");
 }
 
 #[test]
