@@ -4,7 +4,6 @@
 //! passed `-T`; 1 for everything that keeps the sensor from doing its work.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -48,7 +47,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<bool> {
     let environment = Environment::of_process();
-    let path = config_path(cli.config.as_deref(), &environment);
+    let path = Config::locate(cli.config.as_deref(), &environment);
     let (mut config, messages) = Config::load(&path, &environment)?;
     if let Some(Command::Update {
         from,
@@ -119,25 +118,4 @@ fn show(messages: &[Message], quiet: bool) {
             _ => warn!("{message}"),
         }
     }
-}
-
-/// `-c`, else `$MALTRAIL_CONFIG`, else `maltrail.conf` beside the program or above it, else here.
-fn config_path(given: Option<&Path>, environment: &Environment) -> PathBuf {
-    if let Some(path) = given {
-        return path.to_owned();
-    }
-    if let Some(path) = environment
-        .variables
-        .get("MALTRAIL_CONFIG")
-        .filter(|path| !path.is_empty())
-    {
-        return path.into();
-    }
-    let program = std::env::current_exe().unwrap_or_default();
-    let beside = program
-        .ancestors()
-        .skip(1)
-        .map(|folder| folder.join("maltrail.conf"))
-        .find(|path| path.is_file());
-    beside.unwrap_or_else(|| PathBuf::from("maltrail.conf"))
 }

@@ -9,14 +9,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "server", version = maltrail_core::VERSION)]
 pub struct Args {
-    /// Configuration file
-    #[arg(
-        short = 'c',
-        value_name = "FILE",
-        default_value = "maltrail.conf",
-        global = true
-    )]
-    pub(crate) config: PathBuf,
+    /// Configuration file [default: $MALTRAIL_CONFIG, else maltrail.conf beside the program or above, else ./maltrail.conf]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Say more in the log
     #[arg(long, global = true)]
     pub(crate) debug: bool,

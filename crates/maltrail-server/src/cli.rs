@@ -4,6 +4,7 @@
 //! that cannot be understood.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -28,7 +29,9 @@ pub fn main(args: Args) -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    let (config, messages) = Config::load(&args.config, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let path = Config::locate(args.config.as_deref(), &environment);
+    let (config, messages) = Config::load(&path, &environment)?;
     start_log(args.debug || config.show_debug);
     for message in messages {
         complain(&format!("[?] {message}"));
@@ -41,15 +44,15 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Passwd { user }) => passwd(&config, &user),
         Some(Command::Reindex) => reindex(&config),
-        None => serve(config, args),
+        None => serve(config, args, &path),
     }
 }
 
-fn serve(config: Config, args: Args) -> anyhow::Result<()> {
+fn serve(config: Config, args: Args, path: &Path) -> anyhow::Result<()> {
     say(&format!("Maltrail (server) #v{}", maltrail_core::VERSION));
     say(&format!(
         "[i] using configuration file '{}'",
-        args.config.display()
+        path.display()
     ));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

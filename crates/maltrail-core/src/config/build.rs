@@ -37,6 +37,25 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Where the file is: as given, else `$MALTRAIL_CONFIG`, else `maltrail.conf` beside the program or
+    /// above it, else in the current folder.
+    #[must_use]
+    pub fn locate(given: Option<&Path>, environment: &Environment) -> PathBuf {
+        let named = || environment.variable("MALTRAIL_CONFIG").map(PathBuf::from);
+        let beside = || {
+            let program = std::env::current_exe().ok()?;
+            let folders = program.ancestors().skip(1);
+            folders
+                .map(|folder| folder.join("maltrail.conf"))
+                .find(|path| path.is_file())
+        };
+        given
+            .map(Path::to_owned)
+            .or_else(named)
+            .or_else(beside)
+            .unwrap_or_else(|| PathBuf::from("maltrail.conf"))
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -544,6 +563,23 @@ mod tests {
             Path::new("/opt/maltrail"),
             &environment(),
         )
+    }
+
+    #[test]
+    fn the_file_is_the_given_one_or_that_of_the_environment() {
+        let mut environment = Environment::default();
+        let named = |environment: &Environment| Config::locate(None, environment);
+        environment
+            .variables
+            .insert("MALTRAIL_CONFIG".into(), "/env.conf".into());
+        assert_eq!(named(&environment), Path::new("/env.conf"));
+        let given = Config::locate(Some(Path::new("given.conf")), &environment);
+        assert_eq!(given, Path::new("given.conf"));
+        environment
+            .variables
+            .insert("MALTRAIL_CONFIG".into(), String::new());
+        // Tests run below the project's own file.
+        assert!(named(&environment).ends_with("maltrail.conf"));
     }
 
     #[test]
