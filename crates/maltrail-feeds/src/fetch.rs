@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 /// Largest body in bytes. The largest list known, the archive of the public static list, has 16 MB.
-const BODY_BYTES: u64 = 256 << 20;
+pub(crate) const BODY_BYTES: u64 = 256 << 20;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(15);
 /// Longest download (`spec` trails §7 has 30 s for lists; the archive is larger).

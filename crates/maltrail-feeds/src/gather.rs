@@ -1,14 +1,15 @@
 //! What an online update fetches: feeds, the user's lists elsewhere, or a whole set from a server.
 //!
-//! A source that fails, or answers without its marker, contributes nothing and is named in the result;
-//! the others go on.
+//! A feed that fails, answers without its marker or with much less than before contributes its last good
+//! copy ([`crate::store`]), a list elsewhere nothing; each is named in the result, and the others go on.
 
 use maltrail_core::config::TrailsConfig;
 use regex::Regex;
 
 use crate::fetch::{Fetch, FetchError};
-use crate::formats::{self, Entry};
-use crate::registry::{Feed, feeds};
+use crate::formats::{self, Entry, Parsed};
+use crate::registry::{Feed, Format, feeds};
+use crate::store::{FeedStatus, Store};
 
 /// What was fetched.
 #[derive(Debug, Default)]
@@ -30,8 +31,21 @@ pub struct Source {
     pub entries: usize,
     /// Entries that were not of its kind.
     pub refused: usize,
-    /// Why it gave nothing.
+    /// Why it gave nothing, or only its copy.
     pub error: Option<String>,
+    /// Age of the copy that stands in for its answer.
+    pub copy_age_secs: Option<u64>,
+}
+
+/// What holds for all feeds of an update.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Whether feeds are fetched at all.
+    pub with_feeds: bool,
+    /// Smallest accepted share of the entries of the last good answer; 0 accepts any.
+    pub min_ratio: f64,
+    /// Seconds since 1970.
+    pub now: u64,
 }
 
 /// Fetches every feed that is not disabled, and the user's lists. `progress` hears sources done and all.
@@ -39,7 +53,8 @@ pub fn gather(
     config: &TrailsConfig,
     disabled_info: Option<&Regex>,
     fetch: &dyn Fetch,
-    with_feeds: bool,
+    rules: &Rules,
+    store: &mut Store,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Gathered {
     let mut gathered = Gathered::default();
@@ -48,7 +63,7 @@ pub fn gather(
             !feed.info.is_empty() && disabled_info.is_some_and(|regex| regex.is_match(&feed.info));
         !config.disabled_feeds.contains(&feed.name) && !constant
     };
-    let feeds: Vec<Feed> = if with_feeds {
+    let feeds: Vec<Feed> = if rules.with_feeds {
         feeds().unwrap_or_default()
     } else {
         Vec::new()
@@ -57,26 +72,9 @@ pub fn gather(
     let all = feeds.len() + config.custom_urls.len();
     for (done, feed) in feeds.iter().enumerate() {
         progress(done, all);
-        let source = match bodies(feed, fetch) {
-            Ok(bodies) => {
-                let parsed = formats::parse(feed, &bodies);
-                let (entries, refused) = (parsed.entries.len(), parsed.refused);
-                gathered.feeds.extend(parsed.entries);
-                let error = (entries == 0).then(|| "no entry".to_owned());
-                Source {
-                    name: feed.name.clone(),
-                    entries,
-                    refused,
-                    error,
-                }
-            }
-            Err(error) => Source {
-                name: feed.name.clone(),
-                entries: 0,
-                refused: 0,
-                error: Some(error),
-            },
-        };
+        let answer = ask(feed, fetch);
+        let (entries, source) = settle(feed, answer, rules, store);
+        gathered.feeds.extend(entries);
         gathered.sources.push(source);
     }
     for (done, url) in config.custom_urls.iter().enumerate() {
@@ -100,10 +98,97 @@ pub fn gather(
             entries,
             refused: 0,
             error,
+            copy_age_secs: None,
         });
     }
     progress(all, all);
     gathered
+}
+
+/// What a feed answers now.
+fn ask(feed: &Feed, fetch: &dyn Fetch) -> Result<Parsed, String> {
+    let parsed = formats::parse(feed, &bodies(feed, fetch)?);
+    if parsed.entries.is_empty() {
+        return Err("no entry".to_owned());
+    }
+    Ok(parsed)
+}
+
+/// What a feed contributes: its answer, or its copy when the answer is none or much smaller.
+fn settle(
+    feed: &Feed,
+    answer: Result<Parsed, String>,
+    rules: &Rules,
+    store: &mut Store,
+) -> (Vec<Entry>, Source) {
+    let before = store.status(&feed.name);
+    let answer = answer.and_then(|parsed| {
+        let (now, then) = (parsed.entries.len(), before.entries);
+        if (now as f64) < then as f64 * rules.min_ratio {
+            Err(format!(
+                "{now} entries instead of {then}: below TRAIL_RELOAD_MIN_RATIO {} (--force takes them)",
+                rules.min_ratio
+            ))
+        } else {
+            Ok(parsed)
+        }
+    });
+    let mut status = FeedStatus {
+        name: feed.name.clone(),
+        url: feed.urls.first().cloned().unwrap_or_default(),
+        last_attempt: rules.now,
+        ..before.clone()
+    };
+    let mut source = Source {
+        name: feed.name.clone(),
+        entries: 0,
+        refused: 0,
+        error: None,
+        copy_age_secs: None,
+    };
+    let entries = match answer {
+        Ok(parsed) => {
+            source.refused = parsed.refused;
+            status.last_success = Some(rules.now);
+            status.entries = parsed.entries.len();
+            status.change = signed(parsed.entries.len()) - signed(before.entries);
+            status.digest = store.keep(&feed.name, &parsed.entries);
+            (status.error, status.copy_age_secs) = (None, None);
+            parsed.entries
+        }
+        Err(error) => {
+            let copy = store.copy(&feed.name);
+            if copy.is_some() {
+                let age = rules.now.saturating_sub(before.last_success.unwrap_or(0));
+                source.copy_age_secs = Some(age);
+            } else {
+                // Nothing is known of it any more that could be compared with.
+                (status.entries, status.digest) = (0, None);
+            }
+            status.copy_age_secs = source.copy_age_secs;
+            status.error = Some(error.clone());
+            source.error = Some(error);
+            copy.unwrap_or_default()
+        }
+    };
+    source.entries = entries.len();
+    store.set(status);
+    (entries, source)
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Whether a body is a web page where the feed's format is none.
+fn is_page(feed: &Feed, body: &str) -> bool {
+    let start: String = body.trim_start().chars().take(14).collect();
+    let start = start.to_ascii_lowercase();
+    let pages = matches!(
+        feed.format,
+        Format::Quads | Format::Atmos | Format::CybercrimeTracker | Format::Trickbot
+    );
+    !pages && (start.starts_with("<!doctype html") || start.starts_with("<html"))
 }
 
 /// The bodies of a feed: all its pages, or the first that answers when they stand in for each other.
@@ -125,6 +210,10 @@ fn bodies(feed: &Feed, fetch: &dyn Fetch) -> Result<Vec<String>, String> {
                     feed.marker
                 )
             });
+            continue;
+        }
+        if is_page(feed, &body) {
+            failure.get_or_insert_with(|| format!("the answer of {url} is a web page"));
             continue;
         }
         if let Some(next) = formats::next_page(feed, &body) {

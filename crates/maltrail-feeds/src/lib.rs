@@ -14,12 +14,15 @@ pub mod embedded;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
+mod place;
 pub mod registry;
 pub mod report;
+pub mod store;
 pub mod update;
 
 pub use assemble::{AssembleOptions, Sources, assemble};
 pub use collection::{Collection, CollectionError};
 pub use fetch::{Fetch, FetchError, HttpFetch};
 pub use report::Report;
+pub use store::{FeedStatus, Store};
 pub use update::{Outcome, Phase, Update, UpdateError};

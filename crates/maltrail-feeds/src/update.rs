@@ -17,8 +17,10 @@ use crate::assemble::{AssembleOptions, Sources, assemble};
 use crate::collection::{Collection, CollectionError, DATA, ListFile};
 use crate::embedded;
 use crate::fetch::Fetch;
-use crate::gather::{Gathered, Source, gather, whole_set};
+use crate::gather::{Gathered, Rules, Source, gather, whole_set};
+use crate::place::{folder_of, place};
 use crate::report::{Reason, Report};
+use crate::store::{FeedStatus, Store};
 
 /// An update to run.
 pub struct Update<'a> {
@@ -62,6 +64,10 @@ pub struct Outcome {
     pub report: Report,
     /// How each source of the network answered.
     pub sources: Vec<Source>,
+    /// How each feed stands, by name.
+    pub status: Vec<FeedStatus>,
+    /// What a person should know beside: copies that were damaged or could not be kept.
+    pub notes: Vec<String>,
 }
 
 /// Why an update published nothing. The old set is untouched.
@@ -138,13 +144,39 @@ impl Update<'_> {
         if let (Some(url), Some(fetch)) = (&self.config.update_server, self.fetch) {
             return self.take_server_set(url, fetch, progress);
         }
+        let mut store = Store::open(&folder.join("feeds"), self.owner);
+        let outcome = self.build(folder, &mut store, progress);
+        if outcome.is_err() {
+            // The copies of an update that is refused are no copies.
+            store.sweep();
+        }
+        outcome
+    }
+
+    /// Builds the set of all sources and publishes it.
+    fn build(
+        &self,
+        folder: &Path,
+        store: &mut Store,
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Outcome, UpdateError> {
         let options = self.options()?;
+        let rules = Rules {
+            with_feeds: self.feeds,
+            min_ratio: if self.force {
+                0.0
+            } else {
+                self.config.reload_min_ratio
+            },
+            now: now(),
+        };
         let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
             gather(
                 self.config,
                 options.disabled_info.as_ref(),
                 fetch,
-                self.feeds,
+                &rules,
+                store,
                 &mut |done, all| {
                     progress(Phase::Fetching(done, all));
                 },
@@ -159,8 +191,15 @@ impl Update<'_> {
         let (built, report) = assemble(&sources, &options, &mut |done, all| {
             progress(Phase::Building(done, all))
         });
-        let outcome = self.replace(&built, report, fetched.sources, progress)?;
+        let mut outcome = self.replace(&built, report, fetched.sources, progress)?;
         self.publish_data(folder, &sources.collections)?;
+        if self.fetch.is_some() && self.feeds {
+            store
+                .commit()
+                .map_err(|source| write_error(&folder.join("feeds"), source))?;
+        }
+        outcome.status = store.all();
+        outcome.notes = store.notes().to_vec();
         Ok(outcome)
     }
 
@@ -191,6 +230,7 @@ impl Update<'_> {
             entries: rows.len(),
             refused: report.refused_total(),
             error: None,
+            copy_age_secs: None,
         };
         self.replace(&builder.finish(), report, vec![source], progress)
     }
@@ -213,6 +253,8 @@ impl Update<'_> {
             bytes,
             report,
             sources,
+            status: Vec::new(),
+            notes: Vec::new(),
         })
     }
 
@@ -301,29 +343,7 @@ impl Update<'_> {
         target: &Path,
         write: impl FnOnce(&fs::File) -> io::Result<()>,
     ) -> Result<u64, UpdateError> {
-        let folder = folder_of(target);
-        let attempt = || -> io::Result<u64> {
-            let file = tempfile::Builder::new()
-                .prefix(".trails-")
-                .suffix(".new")
-                .tempfile_in(folder)?;
-            write(file.as_file())?;
-            // Other users read the set: sensor and server may run under different accounts.
-            rustix::fs::fchmod(file.as_file(), rustix::fs::Mode::from_raw_mode(0o644))?;
-            if let Some((user, group)) = self.owner {
-                let (user, group) = (
-                    rustix::fs::Uid::from_raw(user),
-                    rustix::fs::Gid::from_raw(group),
-                );
-                rustix::fs::fchown(file.as_file(), Some(user), Some(group))?;
-            }
-            file.as_file().sync_all()?;
-            let bytes = file.as_file().metadata()?.len();
-            file.persist(target).map_err(|error| error.error)?;
-            fs::File::open(folder)?.sync_all()?;
-            Ok(bytes)
-        };
-        attempt().map_err(|source| write_error(target, source))
+        place(target, self.owner, write).map_err(|source| write_error(target, source))
     }
 
     /// Keeps the data lists that matching needs beside the trails.
@@ -345,11 +365,10 @@ impl Update<'_> {
     }
 }
 
-/// The folder of a file; the current one for a bare name.
-fn folder_of(file: &Path) -> &Path {
-    file.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."))
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn write_error(path: &Path, source: io::Error) -> UpdateError {
