@@ -193,13 +193,18 @@ impl Update<'_> {
         });
         let mut outcome = self.replace(&built, report, fetched.sources, progress)?;
         self.publish_data(folder, &sources.collections)?;
-        if self.fetch.is_some() && self.feeds {
-            store
-                .commit()
-                .map_err(|source| write_error(&folder.join("feeds"), source))?;
-        }
         outcome.status = store.all();
         outcome.notes = store.notes().to_vec();
+        // The set is published already: the next update only knows less of this one.
+        if self.fetch.is_some()
+            && self.feeds
+            && let Err(error) = store.commit()
+        {
+            outcome.notes.push(format!(
+                "the copies of this update are not kept, as `{}` cannot be written: {error}",
+                folder.join("feeds").display()
+            ));
+        }
         Ok(outcome)
     }
 
