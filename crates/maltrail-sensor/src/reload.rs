@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! SIGHUP ────────────────► read maltrail.conf ─┐
-//! TRAILS_FILE changed ─ settled for a second ──┴► load ─ refuse │ hand over ─► worker swaps
+//! a file changed ─ settled for a second ───────┴► load ─ refuse │ hand over ─► worker swaps
 //! ```
 //!
 //! A thread of its own looks once a second and loads; the worker only takes the new [`Lists`] between
@@ -91,10 +91,10 @@ pub(crate) struct Reloader {
     config: Config,
     /// What the worker has.
     lists: Lists,
-    /// The trails file that was looked at last, loaded or refused.
-    stamp: Option<Stamp>,
+    /// The files that were looked at last, loaded or refused.
+    stamps: Stamps,
     /// A change that may still go on.
-    changing: Option<Option<Stamp>>,
+    changing: Option<Stamps>,
     trouble: Trouble,
     vitals: Arc<Vitals>,
     /// What is pruned after each new set.
@@ -108,7 +108,7 @@ impl Reloader {
         environment: Environment,
         config: Config,
         lists: Lists,
-        stamp: Option<Stamp>,
+        stamps: Stamps,
         vitals: Arc<Vitals>,
         store: Option<StoreFeed>,
     ) -> Self {
@@ -117,7 +117,7 @@ impl Reloader {
             environment,
             config,
             lists,
-            stamp,
+            stamps,
             changing: None,
             trouble: Trouble::default(),
             vitals,
@@ -185,20 +185,23 @@ impl Reloader {
                 .say(now, true, &format!("nothing is reloaded: {error:#}"));
             return None;
         }
-        let stamp = Stamp::of(&self.config.trails.file);
+        let stamps = Stamps::of(&self.config);
         if !asked {
-            if stamp == self.stamp {
+            if stamps == self.stamps {
                 self.changing = None;
                 self.trouble.remind(now);
                 return None;
             }
-            if self.changing.replace(stamp) != Some(stamp) {
+            if self.changing.replace(stamps.clone()).as_ref() != Some(&stamps) {
                 return None;
             }
         }
         self.changing = None;
-        let existed = std::mem::replace(&mut self.stamp, stamp).is_some();
-        self.load(now, asked, existed && stamp.is_none())
+        let before = std::mem::replace(&mut self.stamps, stamps);
+        let gone = before.trails.is_some() && self.stamps.trails.is_none();
+        // Lists are adopted whatever becomes of the trails.
+        let asked = asked || before.lists != self.stamps.lists;
+        self.load(now, asked, gone)
     }
 
     fn read_config(&mut self) -> anyhow::Result<()> {
@@ -281,9 +284,29 @@ impl Reloader {
     }
 }
 
+/// Tells one state of all files that are loaded from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    /// `TRAILS_FILE`.
+    trails: Option<Stamp>,
+    /// Whitelists and ignore rules.
+    lists: Vec<Option<Stamp>>,
+}
+
+impl Stamps {
+    /// The state now.
+    pub(crate) fn of(config: &Config) -> Self {
+        let lists = trails::list_paths(config);
+        Self {
+            trails: Stamp::of(&config.trails.file),
+            lists: lists.iter().map(|path| Stamp::of(path)).collect(),
+        }
+    }
+}
+
 /// Tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+struct Stamp {
     inode: u64,
     modified: (i64, i64),
     bytes: u64,
@@ -291,7 +314,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// `None` when there is no such file.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self {
             inode: meta.ino(),
@@ -362,11 +385,11 @@ mod tests {
         fs::write(&path, config).expect("configuration");
         let environment = Environment::default();
         let (config, _) = Config::load(&path, &environment).expect("valid");
-        let stamp = Stamp::of(&config.trails.file);
+        let stamps = Stamps::of(&config);
         let lists = trails::load(&config).expect("lists");
         Scene {
             folder,
-            reloader: Reloader::new(path, environment, config, lists, stamp, vitals(), None),
+            reloader: Reloader::new(path, environment, config, lists, stamps, vitals(), None),
             now: Instant::now(),
         }
     }
@@ -402,6 +425,35 @@ mod tests {
         assert_eq!(scene.look(1, false), None);
         assert_eq!(scene.look(1, false), Some(6));
         assert_eq!(scene.look(1, false), None);
+    }
+
+    #[test]
+    fn a_changed_list_is_taken_by_itself_whatever_becomes_of_the_trails() {
+        let white = |scene: &Scene| scene.folder.path().join("white.txt").display().to_string();
+        let mut scene = scene(4, "");
+        let config = format!(
+            "TRAILS_FILE {}\nUSER_WHITELIST {}\nUSER_IGNORELIST {}\n",
+            scene.folder.path().join("trails.csv").display(),
+            white(&scene),
+            scene.folder.path().join("ignore.txt").display()
+        );
+        scene.put("white.txt", "");
+        scene.put("ignore.txt", "");
+        scene.put("maltrail.conf", &config);
+        assert_eq!(scene.look(1, true), Some(4));
+        scene.put("white.txt", "name1.com\n");
+        assert_eq!(scene.look(1, false), None, "it may still be written");
+        assert_eq!(scene.look(1, false), Some(3));
+        scene.put("ignore.txt", "*;*;*;53\n");
+        scene.put("trails.csv", "");
+        scene.look(1, false);
+        assert_eq!(scene.look(1, false), Some(3), "the trails stay");
+        assert_eq!(scene.reloader.lists.ignore.len(), 1);
+        // A list that is gone leaves the present one.
+        fs::remove_file(scene.folder.path().join("white.txt")).expect("removed");
+        scene.look(1, false);
+        scene.look(1, false);
+        assert!(scene.reloader.lists.whitelist.covers_name("name1.com"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::offline::{Alone, Replay, Taker, Team};
 use crate::outbox::{Outbox, Pace};
 use crate::post::Post;
 use crate::privileges::{self, Identity};
-use crate::reload::{Hangup, Reloader, Stamp};
+use crate::reload::{Hangup, Reloader, Stamps};
 use crate::selftest::{self, Switches, Tally};
 use crate::sinks::{SinkWatch, Sinks};
 use crate::summary::{self, Ran};
@@ -217,7 +217,7 @@ impl Run<'_> {
         let started = Instant::now();
         let hangup = Hangup::handle().context("cannot handle SIGHUP")?;
         let stop = stop_flag()?;
-        let stamp = Stamp::of(&self.config.trails.file);
+        let stamps = Stamps::of(self.config);
         let detection = Detection::load(self.config, &self.environment)?;
         let mut capture = self.config.capture.clone();
         if let Some(filter) = &self.cli.filter {
@@ -258,7 +258,7 @@ impl Run<'_> {
             self.environment.clone(),
             self.config.clone(),
             detection.lists.clone(),
-            stamp,
+            stamps,
             Arc::clone(&vitals),
             feed.clone(),
         )

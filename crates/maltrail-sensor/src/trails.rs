@@ -157,8 +157,24 @@ pub(crate) fn ignore_rules(config: &Config) -> anyhow::Result<IgnoreRules> {
     Ok(rules)
 }
 
+/// Every file that whitelist and ignore rules may come from, there or not.
+pub(crate) fn list_paths(config: &Config) -> Vec<PathBuf> {
+    let mut paths = places(config, "whitelist.txt");
+    paths.extend(places(config, "ignore_events.txt"));
+    paths.extend(config.trails.user_whitelist.clone());
+    paths.extend(config.output.ignore_list.clone());
+    paths
+}
+
 /// The lists of this name beside the trails and in the installation that are there.
 fn installed(config: &Config, name: &str) -> Vec<PathBuf> {
+    let mut paths = places(config, name);
+    paths.retain(|path| path.is_file());
+    paths
+}
+
+/// Where a list of this name may be: beside the trails and in the installation.
+fn places(config: &Config, name: &str) -> Vec<PathBuf> {
     let beside = config
         .trails
         .file
@@ -168,7 +184,6 @@ fn installed(config: &Config, name: &str) -> Vec<PathBuf> {
         .join(name);
     let mut paths = vec![beside, config.root.join("data").join(name)];
     paths.dedup();
-    paths.retain(|path| path.is_file());
     paths
 }
 

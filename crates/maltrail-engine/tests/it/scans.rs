@@ -129,6 +129,7 @@ fn only_what_tries_a_port_counts() {
     row("port_null", "-", &flags(0x00), &[FOUND]);
     row("port_fin", "-", &flags(0x01), &[FOUND]);
     row("port_xmas", "-", &flags(0x29), &[FOUND]);
+    row("port_ack_no", "-", &flags(0x10), &[]);
     row("ecn_syn_scan", "-", &flags(0xc2), &[FOUND]);
     for other in [0x10, 0x12, 0x04, 0x08, 0x11, 0x21, 0x28, 0x39, 0x03] {
         row(&format!("flags {other:#x}"), "-", &flags(other), &[]);
