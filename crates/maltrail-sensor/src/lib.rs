@@ -1,12 +1,12 @@
 //! The packet sensor: captures or replays, detects, and hands events to its sinks.
 //!
 //! ```text
-//! capture file │ interfaces ─► Engine (one worker) ─► bounded queue ─► sinks (own thread):
-//!               ▲           │ ignore rules                            day files │ LOG_SERVER │ console
-//!          reload thread ◄── SIGHUP, a changed TRAILS_FILE
+//! capture file │ interfaces ─► one Engine, or several and a Merger ─► policy ─► bounded queue ─► sinks (own threads):
+//!               ▲                                                                               day files │ receivers │ console
+//!          reload thread ◄── SIGHUP, changed trails, whitelists, ignore lists
 //! ```
 //!
-//! [`app`] is the only place that knows all parts. A slow or dead sink never delays a packet: live,
+//! [`app`] reads the command line, `sense` is the only place that knows all parts. A slow or dead sink never delays a packet: live,
 //! a full queue drops events and counts them; offline, where nothing is lost by waiting, it waits.
 
 pub mod app;

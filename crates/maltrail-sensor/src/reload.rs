@@ -406,6 +406,13 @@ mod tests {
             fs::rename(aside, self.folder.path().join(name)).expect("rename");
         }
 
+        /// What is wrong is said with these words.
+        #[track_caller]
+        fn says(&self, words: &str) {
+            let said = self.reloader.trouble.text.as_deref();
+            assert!(said.is_some_and(|said| said.contains(words)), "{said:?}");
+        }
+
         /// A look some seconds later; the number of trails when lists are to be adopted.
         fn look(&mut self, secs: u64, asked: bool) -> Option<usize> {
             self.now += Duration::from_secs(secs);
@@ -462,15 +469,7 @@ mod tests {
         scene.put("trails.csv", &rows(4));
         assert_eq!(scene.look(1, false), None);
         assert_eq!(scene.look(1, false), None);
-        assert!(
-            scene
-                .reloader
-                .trouble
-                .text
-                .as_ref()
-                .expect("said")
-                .contains("has only 4")
-        );
+        scene.says("has only 4");
         assert_eq!(scene.reloader.lists.trails.len(), 10);
         // Half is enough.
         scene.put("trails.csv", &rows(5));
@@ -493,41 +492,17 @@ mod tests {
         fs::remove_file(&path).expect("removed");
         scene.look(1, false);
         assert_eq!(scene.look(1, false), None);
-        assert!(
-            scene
-                .reloader
-                .trouble
-                .text
-                .as_ref()
-                .expect("said")
-                .contains("is gone")
-        );
+        scene.says("is gone");
         // A folder can be opened, but not read.
         fs::create_dir(&path).expect("folder");
         scene.look(1, false);
         assert_eq!(scene.look(1, false), None);
-        assert!(
-            scene
-                .reloader
-                .trouble
-                .text
-                .as_ref()
-                .expect("said")
-                .contains("cannot read")
-        );
+        scene.says("cannot read");
         fs::remove_dir(&path).expect("removed");
         scene.put("trails.csv", "");
         scene.look(1, false);
         assert_eq!(scene.look(1, false), None);
-        assert!(
-            scene
-                .reloader
-                .trouble
-                .text
-                .as_ref()
-                .expect("said")
-                .contains("holds no trail")
-        );
+        scene.says("holds no trail");
         assert_eq!(scene.reloader.lists.trails.len(), 3);
     }
 
@@ -561,15 +536,7 @@ mod tests {
         scene.put("trails.csv", &rows(5));
         fs::remove_file(scene.folder.path().join("maltrail.conf")).expect("removed");
         assert_eq!(scene.look(1, true), None);
-        assert!(
-            scene
-                .reloader
-                .trouble
-                .text
-                .as_ref()
-                .expect("said")
-                .contains("nothing is reloaded")
-        );
+        scene.says("nothing is reloaded");
         // The file is taken all the same when it has settled.
         scene.look(1, false);
         assert_eq!(scene.look(1, false), Some(5));
