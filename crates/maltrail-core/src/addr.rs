@@ -62,6 +62,18 @@ pub struct NetworkSet {
 }
 
 impl NetworkSet {
+    /// Gives the bounds of the set's ranges, in order, for a digest of it.
+    pub(crate) fn feed(&self, sink: &mut dyn FnMut(&[u8])) {
+        for (first, last) in &self.v4 {
+            sink(&first.to_be_bytes());
+            sink(&last.to_be_bytes());
+        }
+        for (first, last) in &self.v6 {
+            sink(&first.to_be_bytes());
+            sink(&last.to_be_bytes());
+        }
+    }
+
     /// The set of all addresses inside any of `networks`.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut set = Self::default();

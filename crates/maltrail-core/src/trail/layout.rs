@@ -4,12 +4,15 @@
 //! after a few slots; the builder refuses a layout that would need more than the lookups' bound.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::image::{Image, ImageError, MAX_PROBES};
+use super::image::{Image, ImageError, MAX_PROBES, SECTIONS};
 use super::nets::net_order;
+use super::origin::Origin;
 use super::set::{
     NO_PORT, SetReport, TrailSet, filter_bit, fingerprint, hash_from_right, mix, v4_port_hash,
     v6_hash,
@@ -99,12 +102,27 @@ impl TrailSetBuilder {
         self.report.malformed += rows;
     }
 
-    /// Lays out the set. With `repair`, expressions cut inside a group are used without their last
-    /// alternative.
+    /// Lays out the set in memory. With `repair`, expressions cut inside a group are used without their
+    /// last alternative.
     ///
     /// # Errors
     /// [`ImageError::Damaged`] when the set is too large for the format.
-    pub fn finish(mut self, repair: bool) -> Result<TrailSet, ImageError> {
+    pub fn finish(self, repair: bool) -> Result<TrailSet, ImageError> {
+        let (parts, report) = self.lay_out()?;
+        let image = Image::assemble(parts, &report)?;
+        Ok(TrailSet::over(image, report, repair))
+    }
+
+    /// Writes the set to a file that [`TrailSet::open`] maps.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is too large for the format.
+    pub fn write(self, file: &File, origin: &Origin) -> io::Result<()> {
+        let (parts, report) = self.lay_out().map_err(io::Error::other)?;
+        Image::write(file, parts, &report, origin)
+    }
+
+    fn lay_out(mut self) -> Result<([Vec<u8>; SECTIONS], SetReport), ImageError> {
         let references: Vec<Box<str>> = ordered(&self.references);
         let mut texts = Vec::new();
         let mut v4 = Vec::new();
@@ -167,8 +185,8 @@ impl TrailSetBuilder {
 
         let (infos, info_text) = self.infos.finish();
         let (reference_offsets, reference_text) = self.references.finish();
-        let image = Image::assemble(&[
-            self.rows.concat(),
+        let parts = [
+            self.rows.into_flattened(),
             self.keys,
             infos,
             info_text,
@@ -184,8 +202,8 @@ impl TrailSetBuilder {
             nets,
             certs,
             patterns.iter().flat_map(|row| row.to_le_bytes()).collect(),
-        ])?;
-        Ok(TrailSet::over(image, self.report, repair))
+        ];
+        Ok((parts, self.report))
     }
 }
 
@@ -225,36 +243,37 @@ fn empty_filter(keys: usize) -> Vec<u8> {
 /// Table and filter of all text keys, and how many keys were repeated.
 fn text_table(texts: &[u32], rows: &[[u8; 16]], keys: &[u8]) -> Option<(Vec<u8>, Vec<u8>, usize)> {
     let slots = slots_for(texts.len());
-    let mut table: Vec<(u32, u32)> = vec![(0, 0); slots];
+    let mut table: Vec<[u8; 8]> = vec![[0; 8]; slots];
     let mut filter = empty_filter(texts.len());
     let filter_bytes = filter.len();
     let mut repeated = 0;
     for &row in texts {
         let key = row_key(rows.get(row as usize)?, keys);
         let mixed = mix(hash_from_right(key.as_bytes()));
+        let print = fingerprint(mixed).to_le_bytes();
         let home = (mixed >> 32) as usize;
         let free = (0..MAX_PROBES.min(slots))
             .map(|step| (home + step) & (slots - 1))
             .find(|&slot| {
-                table.get(slot).is_some_and(|&(print, taken)| {
-                    taken == 0
-                        || (print == fingerprint(mixed)
-                            && rows
-                                .get(taken as usize - 1)
-                                .is_some_and(|old| row_key(old, keys) == key))
-                })
+                table
+                    .get(slot)
+                    .is_some_and(|[slot_print @ .., a, b, c, d]| {
+                        let taken = u32::from_le_bytes([*a, *b, *c, *d]);
+                        taken == 0
+                            || (*slot_print == print
+                                && rows
+                                    .get(taken as usize - 1)
+                                    .is_some_and(|old| row_key(old, keys) == key))
+                    })
             })?;
         let slot = table.get_mut(free)?;
-        repeated += usize::from(slot.1 != 0);
-        *slot = (fingerprint(mixed), row + 1);
+        repeated += usize::from(slot[4..] != [0; 4]);
+        slot[..4].copy_from_slice(&print);
+        slot[4..].copy_from_slice(&(row + 1).to_le_bytes());
         let (byte, bit) = filter_bit(filter_bytes, mixed);
         *filter.get_mut(byte)? |= bit;
     }
-    let bytes = table
-        .iter()
-        .flat_map(|(print, row)| [print.to_le_bytes(), row.to_le_bytes()].concat())
-        .collect();
-    Some((bytes, filter, repeated))
+    Some((table.into_flattened(), filter, repeated))
 }
 
 /// An open-addressing table under construction; the last four bytes of a record are row + 1.

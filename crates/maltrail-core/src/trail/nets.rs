@@ -70,11 +70,15 @@ impl NetHeads {
                 continue;
             }
             let first = read_u128(record.as_slice(), 4).map_or(0, |first| first as u32) >> 16;
-            // A network shorter than /16 touches several heads.
-            let last = first | (0xffff_u32 >> u32::from(record[1]).min(16));
-            for head in first..=last.min(0xffff) {
-                if let Some(word) = heads.v4.get_mut(head as usize / 64) {
-                    *word |= 1 << (head % 64);
+            // A network shorter than /16 touches several heads; one shorter than /10 whole words.
+            let last = (first | (0xffff_u32 >> u32::from(record[1]).min(16))).min(0xffff);
+            let (first_word, last_word) = (first as usize / 64, last as usize / 64);
+            for (at, word) in heads.v4.iter_mut().enumerate().skip(first_word) {
+                let low = if at == first_word { first % 64 } else { 0 };
+                let high = if at == last_word { last % 64 } else { 63 };
+                *word |= (u64::MAX << low) & (u64::MAX >> (63 - high));
+                if at >= last_word {
+                    break;
                 }
             }
         }

@@ -46,6 +46,20 @@ impl Whitelist {
         }
     }
 
+    /// A digest of what is listed, whatever the order and spelling of the files.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut entries: Vec<&str> = self.entries.iter().map(AsRef::as_ref).collect();
+        entries.sort_unstable();
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for entry in entries {
+            context.update(entry.as_bytes());
+            context.update(b"\n");
+        }
+        self.networks.feed(&mut |bytes| context.update(bytes));
+        let digest = context.finish();
+        digest.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+
     /// Whether the name or one of its parents is listed. `name` is lower-case; what follows the
     /// first character that no name has does not count.
     pub fn covers_name(&self, name: &str) -> bool {
