@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let source = std::env::args().nth(1).ok_or("the path of a trails.csv")?;
     let source = Path::new(&source);
     let target = std::env::temp_dir().join("trails-example.img");
-    let origin = Origin::of(source, &Whitelist::default(), true)?;
+    let origin = Origin::of(&fs::metadata(source)?, &Whitelist::default(), true);
 
     let start = Instant::now();
     build(source, &target, &origin)?;

@@ -14,6 +14,7 @@ pub mod embedded;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
+pub mod load;
 mod place;
 pub mod registry;
 pub mod report;

@@ -1,16 +1,16 @@
 //! Loading what detection compares with (the trail set and the whitelist) and what is not reported.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use maltrail_core::config::{Config, TrailsConfig};
+use maltrail_core::config::Config;
 use maltrail_core::time::Timestamp;
 use maltrail_core::trail::{TrailSet, Whitelist};
 use maltrail_engine::{IgnoreRules, UserAgents};
-use maltrail_feeds::{AssembleOptions, Sources, assemble, embedded};
+use maltrail_feeds::load::{self, Origins};
 use tracing::{info, warn};
 
 /// Trails, whitelist and ignore rules, ready for a worker.
@@ -36,37 +36,39 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Lists> {
     })
 }
 
-/// The set of `TRAILS_FILE`, or of the embedded lists when there is no such file.
+/// The set of `TRAILS_FILE`, or of the built-in lists when there is no such file.
 ///
 /// # Errors
 /// When the file is unreadable, or the set is empty and `ALLOW_EMPTY_TRAILS` is off.
 pub(crate) fn trail_set(config: &Config, whitelist: &Whitelist) -> anyhow::Result<TrailSet> {
     let path = &config.trails.file;
-    let trails = match File::open(path) {
-        Ok(file) => {
-            let set =
-                TrailSet::from_csv(file, whitelist.clone(), config.trails.repair_truncated)
-                    .with_context(|| format!("cannot read the trails file `{}`", path.display()))?;
+    let (trails, origins) =
+        load::trail_set(&config.trails, whitelist, None)?;
+    let image = load::image_path(path);
+    match origins {
+        Origins::BuiltIn => warn!(
+            "there is no trails file `{}` yet: only the {} built-in trails are used \
+             (`sensor update` builds a full set)",
+            path.display(),
+            trails.len()
+        ),
+        origins => {
             info!(
                 "trails: {} in `{}`, {}",
-                set.len(),
+                trails.len(),
                 path.display(),
                 age(path)
             );
-            set
+            match origins {
+                Origins::Renewed(why) => info!("`{}` made anew: {why}", image.display()),
+                Origins::Csv(Some(error)) => info!(
+                    "the trails are held in memory, as `{}` cannot be written: {error}",
+                    image.display()
+                ),
+                _ => {}
+            }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let set = embedded_set(&config.trails, whitelist.clone())?;
-            warn!(
-                "there is no trails file `{}` yet: only the {} built-in trails are used \
-                 (`sensor update --from ARCHIVE` builds a full set)",
-                path.display(),
-                set.len()
-            );
-            set
-        }
-        Err(error) => bail!("cannot read the trails file `{}`: {error}", path.display()),
-    };
+    }
     report(&trails);
     if trails.is_empty() && !config.trails.allow_empty {
         bail!(
@@ -91,43 +93,12 @@ pub(crate) fn user_agents(config: &Config) -> anyhow::Result<UserAgents> {
     UserAgents::parse(&text).with_context(|| format!("cannot use `{}`", path.display()))
 }
 
-/// The set of the embedded lists.
-pub(crate) fn embedded_set(
-    config: &TrailsConfig,
-    whitelist: Whitelist,
-) -> anyhow::Result<TrailSet> {
-    let options = AssembleOptions {
-        ip_minimum_feeds: config.ip_minimum_feeds,
-        ..AssembleOptions::default()
-    };
-    let sources = Sources {
-        collections: vec![embedded::collection()],
-        ..Sources::default()
-    };
-    let (built, _) = assemble(&sources, &options, &mut |_, _| {});
-    let mut builder = maltrail_core::trail::TrailSetBuilder::new(whitelist);
-    for row in built.rows() {
-        builder.push(row.key, row.info, row.reference);
-    }
-    builder
-        .finish(config.repair_truncated)
-        .context("cannot build the embedded trails")
-}
-
-/// The embedded whitelist, those beside the trails and the installation, and the user's.
+/// The built-in whitelist, those beside the trails and the installation, and the user's.
 ///
 /// # Errors
 /// When one of them is unreadable.
 pub(crate) fn whitelist(config: &Config) -> anyhow::Result<Whitelist> {
-    let embedded = embedded::collection();
-    let mut texts = vec![embedded.data("whitelist.txt").into_owned()];
-    for path in installed(config, "whitelist.txt") {
-        texts.push(read_text(&path, "whitelist")?);
-    }
-    if let Some(path) = &config.trails.user_whitelist {
-        texts.push(read_text(path, "whitelist")?);
-    }
-    Ok(Whitelist::parse(texts.iter().map(String::as_str)))
+    Ok(load::whitelist(&config.trails, &config.root)?)
 }
 
 /// The rules beside the trails and the installation, the user's, and the user's expression.
@@ -173,18 +144,8 @@ fn installed(config: &Config, name: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Where a list of this name may be: beside the trails and in the installation.
 fn places(config: &Config, name: &str) -> Vec<PathBuf> {
-    let beside = config
-        .trails
-        .file
-        .parent()
-        .unwrap_or_else(|| Path::new("."))
-        .join("data")
-        .join(name);
-    let mut paths = vec![beside, config.root.join("data").join(name)];
-    paths.dedup();
-    paths
+    load::places(&config.trails, &config.root, name)
 }
 
 fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {

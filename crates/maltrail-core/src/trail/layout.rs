@@ -98,7 +98,7 @@ impl TrailSetBuilder {
     }
 
     /// Counts rows that could not be read.
-    pub(super) const fn count_malformed(&mut self, rows: usize) {
+    pub const fn count_malformed(&mut self, rows: usize) {
         self.report.malformed += rows;
     }
 
