@@ -94,8 +94,8 @@ pub fn trail_set(
     Ok((set, Origins::Csv(trouble)))
 }
 
-/// Makes the image of the present `TRAILS_FILE`, so that nobody who starts has to; its size in bytes, 0
-/// when the file is too small to be worth one.
+/// Makes the image of the present `TRAILS_FILE` unless it is there, so that nobody who starts has to; its
+/// size in bytes, 0 when the file is too small to be worth one.
 ///
 /// # Errors
 /// When the file cannot be read or the image not be written; a former image is then stale and harmless.
@@ -111,7 +111,10 @@ pub fn renew_image(
     }
     let origin = Origin::of(&meta, whitelist, config.repair_truncated);
     let image = image_path(&config.file);
-    write_image(&file, &image, whitelist, &origin, owner)
+    match TrailSet::open(&image, Some(&origin), config.repair_truncated) {
+        Ok(set) => Ok(set.size_bytes() as u64),
+        Err(_) => write_image(&file, &image, whitelist, &origin, owner),
+    }
 }
 
 fn write_image(

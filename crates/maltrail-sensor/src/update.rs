@@ -14,6 +14,7 @@ use crate::console::say;
 /// What the command line asked for.
 pub(crate) struct Request<'a> {
     pub(crate) from: Option<&'a Path>,
+    pub(crate) rollback: bool,
     pub(crate) offline: bool,
     pub(crate) force: bool,
     pub(crate) json: bool,
@@ -39,13 +40,19 @@ pub(crate) fn run(
     };
     let update = Update {
         config: &config.trails,
+        root: &config.root,
         from: request.from,
+        built_in: true,
         fetch: client.as_ref().map(|client| client as &dyn Fetch),
         feeds: true,
         force: request.force,
         owner: sudo_owner(environment),
     };
-    let outcome = update.run(&mut |phase| progress.show(phase));
+    let outcome = if request.rollback {
+        update.rollback()
+    } else {
+        update.run(&mut |phase| progress.show(phase))
+    };
     progress.clear();
     let outcome = outcome?;
     if request.verbose {
@@ -66,20 +73,31 @@ pub(crate) fn run(
             .for_each(|note| say(&format!("[!] {note}")));
     }
     let target = config.trails.file.display().to_string();
+    let took = started.elapsed();
     say(&if request.json {
         json(&outcome, &target)
+    } else if request.rollback {
+        format!(
+            "[i] went back to the former set in '{target}': {} trails ({:+}); updates leave it until a source changes",
+            outcome.rows,
+            difference(&outcome)
+        )
     } else {
-        summary(&outcome, &target, started.elapsed())
+        summary(&outcome, &target, took)
     });
     Ok(())
 }
 
+/// Rows beyond those of the set before.
+fn difference(outcome: &Outcome) -> i64 {
+    outcome
+        .before
+        .map_or(0, |before| outcome.rows as i64 - before as i64)
+}
+
 fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
-    let change = outcome.before.map_or_else(String::new, |before| {
-        format!(
-            " ({:+} since the last build)",
-            outcome.rows as i64 - before as i64
-        )
+    let change = outcome.before.map_or_else(String::new, |_| {
+        format!(" ({:+} since the last build)", difference(outcome))
     });
     let refused = match outcome.report.refused_total() {
         0 => String::new(),
@@ -99,6 +117,14 @@ fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
             outcome.sources.len()
         ),
     };
+    if outcome.unchanged {
+        return format!(
+            "[i] nothing changed since the last build: '{target}' stays with {} trails, looked at in {:.1} s{failed}{}",
+            outcome.rows,
+            took.as_secs_f64(),
+            copies(&outcome.sources)
+        );
+    }
     format!(
         "[i] trails stored to '{target}': {}{change} from {} lists in {:.1} s{refused}{failed}{}",
         outcome.rows,
@@ -181,7 +207,7 @@ fn json(outcome: &Outcome, target: &str) -> String {
         })
         .collect();
     serde_json::json!({
-        "file": target, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
+        "file": target, "unchanged": outcome.unchanged, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
         "sources": sources, "feeds": outcome.status, "notes": outcome.notes, "lists": outcome.report.files, "entries": outcome.report.entries, "refused": refused, "dropped": dropped,
     })
     .to_string()
