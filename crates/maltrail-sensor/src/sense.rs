@@ -56,7 +56,15 @@ struct Detection {
 
 impl Detection {
     fn load(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
-        let lists = trails::load(config)?;
+        // Both take tens of milliseconds, and the first packet waits for both.
+        let (lists, user_agents) = std::thread::scope(|scope| {
+            let compiling = scope.spawn(|| trails::user_agents(config));
+            let lists = trails::load(config);
+            (lists, compiling.join())
+        });
+        let lists = lists?;
+        let user_agents =
+            user_agents.map_err(|_| anyhow::anyhow!("the user agents could not be compiled"))??;
         if !lists.ignore.is_empty() {
             info!(
                 "ignored: events by {} rules{}",
@@ -74,7 +82,7 @@ impl Detection {
                 sensor: config.detect.sensor_name.clone(),
                 detect: config.detect.clone(),
                 home: home.clone(),
-                user_agents: Arc::new(trails::user_agents(config)?),
+                user_agents: Arc::new(user_agents),
             },
             home: Arc::new(home),
             lists,
