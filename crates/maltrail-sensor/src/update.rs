@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use maltrail_core::config::{Config, Environment};
 use maltrail_feeds::gather::Source;
 use maltrail_feeds::update::sudo_owner;
-use maltrail_feeds::{Fetch, HttpFetch, Outcome, Phase, Update};
+use maltrail_feeds::{Clock, Fetch, HttpFetch, Job, Outcome, Phase, Update, UpdateError};
+use tracing::{info, warn};
 
 use crate::console::say;
 
@@ -93,6 +94,42 @@ fn difference(outcome: &Outcome) -> i64 {
     outcome
         .before
         .map_or(0, |before| outcome.rows as i64 - before as i64)
+}
+
+/// Updates while the sensor runs, unless `DISABLE_TRAIL_UPDATES`. The reload takes what they publish.
+pub(crate) fn by_the_clock(config: &Config, offline: bool) -> Option<Clock> {
+    if config.trails.disable_updates {
+        return None;
+    }
+    let target = config.trails.file.display().to_string();
+    let job = Job {
+        config: config.trails.clone(),
+        root: config.root.clone(),
+        proxy: config.proxy.clone(),
+        offline,
+    };
+    let mut said = String::new();
+    let clock = Clock::start(job, move |result, took| match result {
+        Ok(outcome) => {
+            said.clear();
+            outcome.notes.iter().for_each(|note| warn!("{note}"));
+            let text = summary(&outcome, &target, took);
+            info!("{}", text.trim_start_matches("[i] "));
+        }
+        // Another one updates: its result is taken.
+        Err(UpdateError::Busy(_)) => {}
+        Err(error) => {
+            let text = format!("the trails were not updated: {error}");
+            // A lasting trouble is said once.
+            if text != said {
+                warn!("{text}");
+            }
+            said = text;
+        }
+    });
+    clock
+        .inspect_err(|error| warn!("trails are not updated by the clock: {error}"))
+        .ok()
 }
 
 fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {

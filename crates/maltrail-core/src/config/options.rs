@@ -149,9 +149,6 @@ pub const PENDING: &[&str] = &[
     "ALERT_SEVERITY",
     "ALERT_FORMAT",
     "ALERT_THROTTLE",
-    "USE_FEED_UPDATES",
-    "UPDATE_PERIOD",
-    "DISABLE_TRAIL_UPDATES",
 ];
 
 /// Whether nothing acts on the option yet; families such as `BLACKLIST_<NAME>` are among them.

@@ -26,11 +26,12 @@ use crate::collection::CollectionError;
 use crate::fetch::Fetch;
 use crate::gather::{Gathered, Rules, Source, gather, whole_set};
 use crate::load;
-use crate::place::folder_of;
+use crate::place::{Lock, folder_of, sweep};
 use crate::report::{Reason, Report};
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
+pub(crate) use self::record::former_source;
 
 /// An update to run.
 pub struct Update<'a> {
@@ -127,6 +128,9 @@ pub enum UpdateError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing can be fetched at all.
+    #[error("cannot use the network: {0}")]
+    Client(String),
     /// There is no former set.
     #[error("there is no former set to go back to (`{}`)", .0.display())]
     NoFormer(PathBuf),
@@ -160,6 +164,7 @@ impl Update<'_> {
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
         let _lock = lock(folder)?;
+        sweep(folder);
         if let (Some(url), Some(fetch)) = (&self.config.update_server, self.fetch) {
             return self.take_server_set(url, fetch, folder, progress);
         }
@@ -262,7 +267,7 @@ impl Update<'_> {
     fn conclude(&self, folder: &Path, former: Record, digest: &str, outcome: &mut Outcome) {
         let image = load::whitelist(self.config, self.root)
             .map_err(io::Error::other)
-            .and_then(|whitelist| load::renew_image(self.config, &whitelist, self.owner));
+            .and_then(|whitelist| load::renew(self.config, &whitelist, self.owner));
         if let Err(error) = image {
             outcome.notes.push(format!(
                 "the image `{}` cannot be written, so each start reads the CSV: {error}",
@@ -274,6 +279,7 @@ impl Update<'_> {
             file: Stamp::of(&self.config.file),
             rows: outcome.rows,
             checked: now(),
+            from: self.from.and_then(|from| from.canonicalize().ok()),
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {
@@ -407,15 +413,14 @@ fn write_error(path: &Path, source: io::Error) -> UpdateError {
     }
 }
 
-/// Held for the time of an update; released when dropped, also by a crash.
-fn lock(folder: &Path) -> Result<fs::File, UpdateError> {
-    let path = folder.join(".update.lock");
-    let file = fs::File::create(&path).map_err(|source| write_error(&path, source))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Busy(path)),
-        Err(error) => Err(write_error(&path, error.into())),
-    }
+fn lock(folder: &Path) -> Result<Lock, UpdateError> {
+    Lock::take(folder).map_err(|(path, error)| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            UpdateError::Busy(path)
+        } else {
+            write_error(&path, error)
+        }
+    })
 }
 
 #[cfg(test)]
