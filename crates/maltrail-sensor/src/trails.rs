@@ -42,8 +42,7 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Lists> {
 /// When the file is unreadable, or the set is empty and `ALLOW_EMPTY_TRAILS` is off.
 pub(crate) fn trail_set(config: &Config, whitelist: &Whitelist) -> anyhow::Result<TrailSet> {
     let path = &config.trails.file;
-    let (trails, origins) =
-        load::trail_set(&config.trails, whitelist, None)?;
+    let (trails, origins) = load::trail_set(&config.trails, whitelist, None)?;
     let image = load::image_path(path);
     match origins {
         Origins::BuiltIn => warn!(
