@@ -25,6 +25,7 @@ use crate::http::listener::{ClientAddress, Limits, Listener};
 use crate::http::router::router;
 use crate::intake::Intake;
 use crate::intake::udp::UdpIntake;
+use crate::services::Services;
 use crate::state::{AppState, Parts};
 use crate::store::{HOT_BYTES, Store};
 
@@ -67,6 +68,8 @@ pub struct Running {
     store: Store,
     intake: Option<Intake>,
     indexer: Option<std::thread::JoinHandle<()>>,
+    services: Arc<Services>,
+    trails: Option<std::thread::JoinHandle<()>>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     stop: watch::Sender<bool>,
     _lock: File,
@@ -112,7 +115,9 @@ impl App {
             .map(|code| (code.text().to_owned(), code.path().to_owned()));
         let (stop, stopping) = watch::channel(false);
         let fleet = Arc::<Fleet>::default();
+        let services = Arc::new(Services::new(&config));
         let state = AppState::new(Parts {
+            services: Arc::clone(&services),
             store: store.clone(),
             fleet: Arc::clone(&fleet),
             auth,
@@ -126,6 +131,8 @@ impl App {
         let indexer = store
             .spawn_indexer()
             .context("cannot start the indexer thread")?;
+        let trails = services.distribution.start();
+        let trails = trails.context("cannot start the thread that prepares trails")?;
         let address = udp.as_ref().map(UdpIntake::address);
         let intake = udp.map(|socket| Intake::start(socket, store.clone(), fleet));
         let intake = intake
@@ -142,6 +149,8 @@ impl App {
             store,
             intake,
             indexer: Some(indexer),
+            services,
+            trails: Some(trails),
             servers,
             stop,
             _lock: lock,
@@ -204,8 +213,12 @@ impl Running {
             }
         }
         self.store.stop();
-        if let Some(indexer) = self.indexer.take() {
-            let _ = tokio::task::spawn_blocking(move || indexer.join()).await;
+        self.services.distribution.stop();
+        for thread in [self.indexer.take(), self.trails.take()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 }
@@ -214,6 +227,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.store.stop();
+        self.services.distribution.stop();
     }
 }
 
