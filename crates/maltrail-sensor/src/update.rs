@@ -62,10 +62,11 @@ pub(crate) fn run(
             .lines
             .iter()
             .for_each(|line| say(&format!("    {line}")));
-        outcome
-            .sources
-            .iter()
-            .for_each(|source| say(&format!("    {}", line_of(source))));
+        for source in &outcome.sources {
+            say(&format!("    {}", line_of(source)));
+            let samples = source.samples.iter();
+            samples.for_each(|sample| say(&format!("        {sample}")));
+        }
     }
     if !request.json {
         outcome
@@ -325,6 +326,7 @@ mod tests {
             refused: 0,
             error: Some("answer 503".to_owned()),
             copy_age_secs: age,
+            ..Source::default()
         };
         let mut sources = vec![source("a", Some(3600)), source("b", None)];
         assert_eq!(copies(&sources), "; 1 feed from its copy: a 1 hour old");

@@ -92,9 +92,13 @@ impl Lists {
 
 impl Update<'_> {
     /// Where the shipped lists come from.
-    pub(super) fn lists(&self, progress: &mut dyn FnMut(Phase)) -> Result<Lists, UpdateError> {
+    pub(super) fn lists(
+        &self,
+        fetched: &[PathBuf],
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Lists, UpdateError> {
         match self.from {
-            None => Ok(Lists::Archives(Vec::new())),
+            None => Ok(Lists::Archives(fetched.to_vec())),
             Some(path) if path.is_dir() => {
                 Ok(Lists::Folder(Collection::read(path, &mut |read| {
                     progress(Phase::Reading(read, 0))
@@ -135,8 +139,8 @@ impl Update<'_> {
             }
         }
         digest.files(custom);
-        for entry in &fetched.feeds {
-            digest.add(&[&entry.text, &entry.info, &entry.reference]);
+        for rows in &fetched.feeds {
+            digest.add(&[&rows.feed, rows.digest()]);
         }
         digest.add(&["lists elsewhere"]);
         for body in &fetched.remote {
