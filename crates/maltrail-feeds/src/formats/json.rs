@@ -105,7 +105,7 @@ fn take(sink: &mut Sink<'_>, number: usize, found: &Found) -> io::Result<()> {
         return Ok(());
     };
     let feed = sink.feed;
-    if !feed.only_field.is_empty() && !only.contains(&feed.only) {
+    if !feed.only_field.is_empty() && !only.iter().any(|value| feed.allows(value)) {
         return Ok(());
     }
     let info = infos

@@ -71,14 +71,17 @@ pub(super) fn pick(
     let Some(text) = feed.column.and_then(get) else {
         return Ok(());
     };
-    if feed
-        .only_column
-        .is_some_and(|at| get(at) != Some(feed.only.as_str()))
-    {
+    let other = |at| !get(at).is_some_and(|value| feed.allows(value));
+    if feed.only_column.is_some_and(other) {
         return Ok(());
     }
     let text = if feed.keeps == Keeps::Url {
         text.split_once("://").map_or(text, |(_, rest)| rest)
+    } else {
+        text
+    };
+    let text = if feed.cut_slashes {
+        text.trim_end_matches('/')
     } else {
         text
     };

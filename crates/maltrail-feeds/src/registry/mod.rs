@@ -52,7 +52,7 @@ pub struct Feed {
     pub info_empty: String,
     /// Column that must be `only`.
     pub only_column: Option<usize>,
-    /// Value of that column or field.
+    /// Value of that column or field; `|` between several.
     #[serde(default)]
     pub only: String,
     /// Text that stands before each entry.
@@ -135,6 +135,11 @@ impl Feed {
     pub fn recipe(&self, surroundings: &dyn fmt::Debug) -> String {
         let text = format!("{}\n{self:?}\n{surroundings:?}", env!("CARGO_PKG_VERSION"));
         hex(digest(&SHA256, text.as_bytes()).as_ref())
+    }
+
+    /// Whether a value of the column or field that decides is one of `only`.
+    pub(crate) fn allows(&self, value: &str) -> bool {
+        self.only.split('|').any(|only| only == value)
     }
 
     /// What makes the feed unusable, and what to do.
@@ -308,6 +313,7 @@ mod tests {
     #[test]
     fn every_feed_says_whose_it_is_and_on_what_terms() {
         for feed in feeds().expect("valid") {
+            assert!(!feed.checked, "{}: nobody could", feed.name);
             assert!(!feed.terms.is_empty(), "{}: terms", feed.name);
             assert!(feed.home.starts_with("http"), "{}: home", feed.name);
             let in_url = feed.urls.iter().any(|url| url.contains("{key}"));
