@@ -11,8 +11,8 @@ use maltrail_core::trail::build::{BuildOptions, Built, SourceId, Stage, TrailBui
 use maltrail_core::trail::line::{Dialect, entry};
 
 use crate::collection::{Collection, ListFile};
-use crate::formats::Entry;
 use crate::report::{Reason, Report};
+use crate::store::FeedRows;
 
 /// What decides about a build beside the files.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Sources {
     /// The user's own files.
     pub custom: Vec<ListFile>,
     /// Entries of the feeds, in order of the feeds' names.
-    pub feeds: Vec<Entry>,
+    pub feeds: Vec<FeedRows>,
     /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
     pub remote: Vec<String>,
 }
@@ -59,16 +59,21 @@ pub fn assemble(
 ) -> (Built, Report) {
     let mut builder = TrailBuilder::new(build_options(&sources.collections, options));
     let mut report = Report::default();
-    for Entry {
-        text,
-        info,
-        reference,
-    } in &sources.feeds
-    {
-        let source = builder.source(info, reference, Stage::Feed);
-        report.entries += 1;
-        if let Err(error) = builder.add(source, text) {
-            report.refuse(reference, 0, Reason::Key(error), text);
+    for rows in &sources.feeds {
+        let read = rows.each(|text, info, reference| {
+            let source = builder.source(info, reference, Stage::Feed);
+            report.entries += 1;
+            if let Err(error) = builder.add(source, text) {
+                report.refuse(reference, 0, Reason::Key(error), text);
+            }
+        });
+        if let Err(error) = read {
+            report.refuse(
+                &rows.feed,
+                rows.len(),
+                Reason::Unreadable,
+                &error.to_string(),
+            );
         }
     }
     let shipped = if options.without_static {

@@ -32,7 +32,6 @@ use crate::report::{Reason, Report};
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
-pub(crate) use self::record::former_source;
 pub use self::summary::{line_of, summary};
 
 /// An update to run.
@@ -173,8 +172,9 @@ impl Update<'_> {
         let mut store = Store::open(&folder.join("feeds"), self.owner);
         let outcome = self.build(folder, &mut store, progress);
         if outcome.is_err() {
-            // The copies of an update that is refused are no copies.
-            store.sweep();
+            // The copies of an update that is refused are no copies; its attempts are on record. A record
+            // that cannot be written is the former one.
+            let _ = store.give_up();
         }
         outcome
     }
@@ -194,6 +194,7 @@ impl Update<'_> {
             } else {
                 self.config.reload_min_ratio
             },
+            force: self.force,
             now: now(),
         };
         let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
@@ -208,7 +209,7 @@ impl Update<'_> {
                 },
             )
         });
-        let lists = self.lists(progress)?;
+        let lists = self.lists(&fetched.archives, progress)?;
         let custom = own_lists(&self.config.custom_dir)?;
         let digest = self.digest(&options, &lists, &custom, &fetched);
         let record = Record::read(folder);
@@ -239,6 +240,7 @@ impl Update<'_> {
         };
         self.conclude(folder, record, &digest, &mut outcome);
         outcome.status = store.all();
+        outcome.notes.extend(fetched.notes);
         outcome.notes.extend_from_slice(store.notes());
         // The set is published already: the next update only knows less of this one.
         if self.fetch.is_some()
@@ -281,7 +283,10 @@ impl Update<'_> {
             file: Stamp::of(&self.config.file),
             rows: outcome.rows,
             checked: now(),
-            from: self.from.and_then(|from| from.canonicalize().ok()),
+            from: self
+                .from
+                .and_then(|from| from.canonicalize().ok())
+                .or(former.from),
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {
@@ -318,8 +323,7 @@ impl Update<'_> {
             name: url.to_owned(),
             entries: rows.len(),
             refused,
-            error: None,
-            copy_age_secs: None,
+            ..Source::default()
         };
         let mut outcome = if let Some(count) = self.stands(&record, &digest) {
             Outcome {
