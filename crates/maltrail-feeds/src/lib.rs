@@ -9,6 +9,7 @@
 //! file system, and it replaces files whole: a build that fails leaves the old set as it was.
 
 pub mod assemble;
+pub mod catalog;
 pub mod collection;
 pub mod embedded;
 pub mod fetch;
@@ -21,7 +22,8 @@ pub mod report;
 pub mod store;
 pub mod update;
 
-pub use assemble::{AssembleOptions, Sources, assemble};
+pub use assemble::{AssembleOptions, Sources, assemble, assemble_listed};
+pub use catalog::Catalog;
 pub use collection::{Collection, CollectionError};
 pub use fetch::{Fetch, FetchError, HttpFetch};
 pub use report::Report;
