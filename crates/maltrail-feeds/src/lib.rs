@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod catalog;
 pub mod collection;
 pub mod embedded;
+pub mod explain;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
