@@ -10,9 +10,11 @@
 
 pub mod assemble;
 pub mod canary;
+pub mod catalog;
 pub mod clock;
 pub mod collection;
 pub mod embedded;
+pub mod explain;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
@@ -23,7 +25,8 @@ pub mod report;
 pub mod store;
 pub mod update;
 
-pub use assemble::{AssembleOptions, Sources, assemble};
+pub use assemble::{AssembleOptions, Sources, assemble, assemble_listed};
+pub use catalog::Catalog;
 pub use clock::{Clock, Job};
 pub use collection::{Collection, CollectionError};
 pub use fetch::{Answer, Fetch, FetchError, Fresh, HttpFetch, Limits, Request};

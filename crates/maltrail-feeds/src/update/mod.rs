@@ -22,7 +22,8 @@ use maltrail_core::trail::build::{BuildOptions, Stage, TrailBuilder};
 
 use self::inputs::{Digest, own_lists};
 use self::record::{Record, Stamp};
-use crate::assemble::{AssembleOptions, Sources, assemble};
+use crate::assemble::{AssembleOptions, Sources, assemble_listed};
+use crate::catalog::Catalog;
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
 use crate::gather::{Gathered, Rules, Source, gather, whole_set};
@@ -213,6 +214,7 @@ impl Update<'_> {
         let custom = own_lists(&self.config.custom_dir)?;
         let digest = self.digest(&options, &lists, &custom, &fetched);
         let record = Record::read(folder);
+        let mut listings = None;
         let mut outcome = if let Some(rows) = self.stands(&record, &digest) {
             Outcome {
                 rows,
@@ -230,15 +232,33 @@ impl Update<'_> {
                 custom,
                 feeds: fetched.feeds,
                 remote: fetched.remote,
+                fetched: store
+                    .all()
+                    .into_iter()
+                    .filter_map(|status| Some((status.name, status.last_success?)))
+                    .collect(),
             };
-            let (built, report) = assemble(&sources, &options, &mut |done, all| {
+            let (built, report, found) = assemble_listed(&sources, &options, &mut |done, all| {
                 progress(Phase::Building(done, all))
             });
             let outcome = self.replace(&built, report, fetched.sources, &record, progress)?;
             self.publish_data(folder, &sources.collections)?;
+            listings = Some(found);
             outcome
         };
-        self.conclude(folder, record, &digest, &mut outcome);
+        // The catalog and the image are independent of each other: one thread each.
+        let (now, owner) = (rules.now, self.owner);
+        let catalog = std::thread::scope(|scope| {
+            let catalog = listings
+                .map(|listings| scope.spawn(move || Catalog::record(folder, listings, now, owner)));
+            self.conclude(folder, record, &digest, &mut outcome);
+            catalog.and_then(|thread| thread.join().ok())
+        });
+        if let Some(Err(error)) = catalog {
+            outcome.notes.push(format!(
+                "`sensor explain` does not know this build: {error}"
+            ));
+        }
         outcome.status = store.all();
         outcome.notes.extend(fetched.notes);
         outcome.notes.extend_from_slice(store.notes());
