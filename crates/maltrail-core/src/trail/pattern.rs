@@ -9,6 +9,7 @@
 mod literals;
 
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
 
 use self::literals::Prefilter;
@@ -163,7 +164,14 @@ fn first(best: Option<PatternHit>, start: usize, end: usize, row: u32) -> Option
 fn linear<T: AsRef<str>>(texts: &[T]) -> Result<Regex, String> {
     Regex::builder()
         .syntax(syntax::Config::new().case_insensitive(true))
-        .configure(Regex::config().nfa_size_limit(Some(PATTERN_PROGRAM_BYTES)))
+        .configure(
+            Regex::config()
+                .nfa_size_limit(Some(PATTERN_PROGRAM_BYTES))
+                // No groups are asked for, and automata built in advance only make the start longer.
+                .which_captures(WhichCaptures::Implicit)
+                .onepass(false)
+                .dfa(false),
+        )
         .build_many(texts)
         .map_err(|error| {
             error
