@@ -102,6 +102,11 @@ impl Collection {
             .filter(|file| file.path.starts_with("trails/static/"))
     }
 
+    /// Every file, by path.
+    pub fn files(&self) -> &[ListFile] {
+        &self.files
+    }
+
     /// The text of a list of `data/`; empty when it is not there.
     pub fn data(&self, name: &str) -> std::borrow::Cow<'_, str> {
         let path = format!("data/{name}");

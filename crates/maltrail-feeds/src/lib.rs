@@ -9,6 +9,7 @@
 //! file system, and it replaces files whole: a build that fails leaves the old set as it was.
 
 pub mod assemble;
+pub mod clock;
 pub mod collection;
 pub mod embedded;
 pub mod fetch;
@@ -22,6 +23,7 @@ pub mod store;
 pub mod update;
 
 pub use assemble::{AssembleOptions, Sources, assemble};
+pub use clock::{Clock, Job};
 pub use collection::{Collection, CollectionError};
 pub use fetch::{Fetch, FetchError, HttpFetch};
 pub use report::Report;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use maltrail_core::config::TrailsConfig;
 use maltrail_core::trail::{ImageError, Origin, TrailSet, TrailSetBuilder, Whitelist, csv};
 
-use crate::place::place;
+use crate::place::{Lock, folder_of, place};
 use crate::{AssembleOptions, Sources, assemble, embedded};
 
 /// Smallest `trails.csv` for which an image is written. One of 2 MB is parsed in about 20 ms.
@@ -94,12 +94,22 @@ pub fn trail_set(
     Ok((set, Origins::Csv(trouble)))
 }
 
-/// Makes the image of the present `TRAILS_FILE`, so that nobody who starts has to; its size in bytes, 0
-/// when the file is too small to be worth one.
+/// Makes the image of the present `TRAILS_FILE` unless it is there, so that nobody who starts has to; its
+/// size in bytes, 0 when the file is too small to be worth one.
 ///
 /// # Errors
 /// When the file cannot be read or the image not be written; a former image is then stale and harmless.
 pub fn renew_image(
+    config: &TrailsConfig,
+    whitelist: &Whitelist,
+    owner: Option<(u32, u32)>,
+) -> io::Result<u64> {
+    let _lock = Lock::take(folder_of(&config.file)).map_err(|(_, error)| error)?;
+    renew(config, whitelist, owner)
+}
+
+/// [`renew_image`] for who has the lock.
+pub(crate) fn renew(
     config: &TrailsConfig,
     whitelist: &Whitelist,
     owner: Option<(u32, u32)>,
@@ -111,7 +121,10 @@ pub fn renew_image(
     }
     let origin = Origin::of(&meta, whitelist, config.repair_truncated);
     let image = image_path(&config.file);
-    write_image(&file, &image, whitelist, &origin, owner)
+    match TrailSet::open(&image, Some(&origin), config.repair_truncated) {
+        Ok(set) => Ok(set.size_bytes() as u64),
+        Err(_) => write_image(&file, &image, whitelist, &origin, owner),
+    }
 }
 
 fn write_image(

@@ -38,7 +38,9 @@ fn the_public_list_gives_its_keys_and_each_is_found_again() {
         Config::parse(&text, "f", root.path(), &Environment::default()).expect("config");
     let update = Update {
         config: &config.trails,
+        root: root.path(),
         from: Some(&archive),
+        built_in: false,
         fetch: None,
         feeds: false,
         force: false,

@@ -106,7 +106,9 @@ impl House {
     fn run(&self, force: bool) -> Outcome {
         Update {
             config: &self.config,
+            root: self.root.path(),
             from: None,
+            built_in: true,
             fetch: Some(&self.fetch),
             feeds: true,
             force,
@@ -238,7 +240,9 @@ fn a_refused_update_changes_no_copy() {
     );
     let refused = Update {
         config: &house.config,
+        root: house.root.path(),
         from: None,
+        built_in: true,
         fetch: Some(&house.fetch),
         feeds: true,
         force: false,

@@ -161,7 +161,9 @@ fn build(vector: &Vector) -> Rows {
     let forced = vector.input["force"] != Value::Bool(false);
     let update = Update {
         config: &config.trails,
+        root: root.path(),
         from: Some(root.path()),
+        built_in: false,
         fetch: online.then_some(&bodies as &dyn Fetch),
         feeds: forced || config.trails.feed_updates,
         // Sets of the vectors are tiny; the guard against shrinking has tests of its own.

@@ -51,6 +51,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     let (mut config, messages) = Config::load(&path, &environment)?;
     if let Some(Command::Update {
         from,
+        rollback,
         force,
         json,
         verbose,
@@ -60,6 +61,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         show(&messages, cli.test);
         let request = update::Request {
             from: from.as_deref(),
+            rollback: *rollback,
             offline: *offline || cli.offline,
             force: *force,
             json: *json,

@@ -68,13 +68,16 @@ pub enum Timestamps {
 pub enum Command {
     /// Build TRAILS_FILE. Exit code 0 and one line of summary, or the reason and 1: made for cron
     Update {
-        /// Take the lists from an archive (.tar.gz of the public static list) or a folder in its layout instead of the built-in ones
+        /// Take the lists from an archive (.tar.gz of the public static list) or a folder in its layout, beside the built-in ones
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
+        /// Put the set before the present one back; updates leave it alone until one of their sources changes
+        #[arg(long, conflicts_with_all = ["from", "force", "offline"])]
+        rollback: bool,
         /// Use no network
         #[arg(long)]
         offline: bool,
-        /// Publish even a set much smaller than the present one
+        /// Build although nothing changed, and publish even a set much smaller than the present one
         #[arg(long)]
         force: bool,
         /// Print the result as JSON

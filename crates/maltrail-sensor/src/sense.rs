@@ -29,6 +29,7 @@ use crate::selftest::{self, Switches, Tally};
 use crate::sinks::{SinkWatch, Sinks};
 use crate::summary::{self, Ran};
 use crate::trails::{self, Lists};
+use crate::update;
 use crate::vitals::heartbeat::Heart;
 use crate::vitals::stats::StatsServer;
 use crate::vitals::{EndpointVitals, ObservableVitals, Setup, SinkVitals, Vitals, metrics};
@@ -56,7 +57,15 @@ struct Detection {
 
 impl Detection {
     fn load(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
-        let lists = trails::load(config)?;
+        // Both take tens of milliseconds, and the first packet waits for both.
+        let (lists, user_agents) = std::thread::scope(|scope| {
+            let compiling = scope.spawn(|| trails::user_agents(config));
+            let lists = trails::load(config);
+            (lists, compiling.join())
+        });
+        let lists = lists?;
+        let user_agents =
+            user_agents.map_err(|_| anyhow::anyhow!("the user agents could not be compiled"))??;
         if !lists.ignore.is_empty() {
             info!(
                 "ignored: events by {} rules{}",
@@ -74,7 +83,7 @@ impl Detection {
                 sensor: config.detect.sensor_name.clone(),
                 detect: config.detect.clone(),
                 home: home.clone(),
-                user_agents: Arc::new(trails::user_agents(config)?),
+                user_agents: Arc::new(user_agents),
             },
             home: Arc::new(home),
             lists,
@@ -265,6 +274,7 @@ impl Run<'_> {
         .spawn(hangup, Arc::clone(&stop))?;
         let stats = self.stats_server(&vitals, watch.clone(), feed.clone());
         let beating = self.heart(&vitals, watch, feed).spawn()?;
+        let clock = update::by_the_clock(self.config, self.cli.offline);
         info!("running...");
         let result = match (posts.pop(), posts.is_empty()) {
             (Some(post), true) => {
@@ -282,7 +292,7 @@ impl Run<'_> {
                 live::team(crew, merger, &mut outbox, &reloads, &vitals, &stop)
             }
         };
-        drop((beating, stats));
+        drop((beating, stats, clock));
         let sent = outbox.finish();
         end_store(store);
         let snapshot = vitals.snapshot(Timestamp::now());

@@ -1,7 +1,6 @@
 //! Loading what detection compares with (the trail set and the whitelist) and what is not reported.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,18 +152,18 @@ fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// When the trails file was written; `None` when there is none.
+/// When the trails were last known to be up to date; `None` when there is no file.
 pub(crate) fn written(path: &Path) -> Option<Timestamp> {
-    let meta = fs::metadata(path).ok()?;
-    Some(Timestamp::from_parts(meta.mtime(), 0))
+    let at = maltrail_feeds::update::checked(path)?;
+    Some(Timestamp::from_parts(i64::try_from(at).ok()?, 0))
 }
 
 fn age(path: &Path) -> String {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    match modified
-        .and_then(|at| at.elapsed().ok())
-        .map(|age| age.as_secs())
-    {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let age = maltrail_feeds::update::checked(path)
+        .zip(now.ok())
+        .and_then(|(at, now)| now.as_secs().checked_sub(at));
+    match age {
         Some(secs) if secs < 7200 => format!("{} min old", secs / 60),
         Some(secs) if secs < 2 * 86_400 => format!("{} h old", secs / 3600),
         Some(secs) => format!("{} days old", secs / 86_400),

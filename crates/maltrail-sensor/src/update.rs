@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use maltrail_core::config::{Config, Environment};
 use maltrail_feeds::gather::Source;
 use maltrail_feeds::update::sudo_owner;
-use maltrail_feeds::{Fetch, HttpFetch, Outcome, Phase, Update};
+use maltrail_feeds::{Clock, Fetch, HttpFetch, Job, Outcome, Phase, Update, UpdateError};
+use tracing::{info, warn};
 
 use crate::console::say;
 
 /// What the command line asked for.
 pub(crate) struct Request<'a> {
     pub(crate) from: Option<&'a Path>,
+    pub(crate) rollback: bool,
     pub(crate) offline: bool,
     pub(crate) force: bool,
     pub(crate) json: bool,
@@ -39,13 +41,19 @@ pub(crate) fn run(
     };
     let update = Update {
         config: &config.trails,
+        root: &config.root,
         from: request.from,
+        built_in: true,
         fetch: client.as_ref().map(|client| client as &dyn Fetch),
         feeds: true,
         force: request.force,
         owner: sudo_owner(environment),
     };
-    let outcome = update.run(&mut |phase| progress.show(phase));
+    let outcome = if request.rollback {
+        update.rollback()
+    } else {
+        update.run(&mut |phase| progress.show(phase))
+    };
     progress.clear();
     let outcome = outcome?;
     if request.verbose {
@@ -66,20 +74,67 @@ pub(crate) fn run(
             .for_each(|note| say(&format!("[!] {note}")));
     }
     let target = config.trails.file.display().to_string();
+    let took = started.elapsed();
     say(&if request.json {
         json(&outcome, &target)
+    } else if request.rollback {
+        format!(
+            "[i] went back to the former set in '{target}': {} trails ({:+}); updates leave it until a source changes",
+            outcome.rows,
+            difference(&outcome)
+        )
     } else {
-        summary(&outcome, &target, started.elapsed())
+        summary(&outcome, &target, took)
     });
     Ok(())
 }
 
+/// Rows beyond those of the set before.
+fn difference(outcome: &Outcome) -> i64 {
+    outcome
+        .before
+        .map_or(0, |before| outcome.rows as i64 - before as i64)
+}
+
+/// Updates while the sensor runs, unless `DISABLE_TRAIL_UPDATES`. The reload takes what they publish.
+pub(crate) fn by_the_clock(config: &Config, offline: bool) -> Option<Clock> {
+    if config.trails.disable_updates {
+        return None;
+    }
+    let target = config.trails.file.display().to_string();
+    let job = Job {
+        config: config.trails.clone(),
+        root: config.root.clone(),
+        proxy: config.proxy.clone(),
+        offline,
+    };
+    let mut said = String::new();
+    let clock = Clock::start(job, move |result, took| match result {
+        Ok(outcome) => {
+            said.clear();
+            outcome.notes.iter().for_each(|note| warn!("{note}"));
+            let text = summary(&outcome, &target, took);
+            info!("{}", text.trim_start_matches("[i] "));
+        }
+        // Another one updates: its result is taken.
+        Err(UpdateError::Busy(_)) => {}
+        Err(error) => {
+            let text = format!("the trails were not updated: {error}");
+            // A lasting trouble is said once.
+            if text != said {
+                warn!("{text}");
+            }
+            said = text;
+        }
+    });
+    clock
+        .inspect_err(|error| warn!("trails are not updated by the clock: {error}"))
+        .ok()
+}
+
 fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
-    let change = outcome.before.map_or_else(String::new, |before| {
-        format!(
-            " ({:+} since the last build)",
-            outcome.rows as i64 - before as i64
-        )
+    let change = outcome.before.map_or_else(String::new, |_| {
+        format!(" ({:+} since the last build)", difference(outcome))
     });
     let refused = match outcome.report.refused_total() {
         0 => String::new(),
@@ -99,6 +154,14 @@ fn summary(outcome: &Outcome, target: &str, took: Duration) -> String {
             outcome.sources.len()
         ),
     };
+    if outcome.unchanged {
+        return format!(
+            "[i] nothing changed since the last build: '{target}' stays with {} trails, looked at in {:.1} s{failed}{}",
+            outcome.rows,
+            took.as_secs_f64(),
+            copies(&outcome.sources)
+        );
+    }
     format!(
         "[i] trails stored to '{target}': {}{change} from {} lists in {:.1} s{refused}{failed}{}",
         outcome.rows,
@@ -181,7 +244,7 @@ fn json(outcome: &Outcome, target: &str) -> String {
         })
         .collect();
     serde_json::json!({
-        "file": target, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
+        "file": target, "unchanged": outcome.unchanged, "trails": outcome.rows, "before": outcome.before, "bytes": outcome.bytes,
         "sources": sources, "feeds": outcome.status, "notes": outcome.notes, "lists": outcome.report.files, "entries": outcome.report.entries, "refused": refused, "dropped": dropped,
     })
     .to_string()

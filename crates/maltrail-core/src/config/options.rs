@@ -140,9 +140,6 @@ pub const PENDING: &[&str] = &[
     "ALERT_SEVERITY",
     "ALERT_FORMAT",
     "ALERT_THROTTLE",
-    "USE_FEED_UPDATES",
-    "UPDATE_PERIOD",
-    "DISABLE_TRAIL_UPDATES",
 ];
 
 /// Whether nothing acts on the option yet; keys of feeds are among them.

@@ -62,6 +62,11 @@ impl UserAgents {
     /// # Errors
     /// When all lines together are too large.
     pub fn parse(text: &str) -> Result<Self, UserAgentsError> {
+        // One line can be too large for all: then each is compiled by itself before.
+        Self::with(text, is_sound).or_else(|_| Self::with(text, |line| compile(line).is_ok()))
+    }
+
+    fn with(text: &str, fits: fn(&str) -> bool) -> Result<Self, UserAgentsError> {
         let mut agents = Self::default();
         let mut all = String::with_capacity(text.len() * 2);
         let lines = text.lines().map(|line| line.trim_end_matches('\r'));
@@ -70,7 +75,7 @@ impl UserAgents {
                 all.push('|');
             }
             agents.lines += 1;
-            match expression(line) {
+            match expression(line, fits) {
                 Some(expression) => all.extend(["(?:", &expression, ")"]),
                 None => {
                     agents.literal += 1;
@@ -152,8 +157,19 @@ fn compile(expression: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// The expression that a line is; `None` when it is taken literally.
-fn expression(line: &str) -> Option<Cow<'_, str>> {
+/// Whether a line is an expression at all. Compiling each of a long list to find out takes 50 ms.
+fn is_sound(text: &str) -> bool {
+    regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .case_insensitive(true)
+        .build()
+        .parse(text)
+        .is_ok()
+}
+
+/// The expression that a line is; `None` when it is taken literally, also when it does not `fit`.
+fn expression(line: &str, fits: fn(&str) -> bool) -> Option<Cow<'_, str>> {
     if line.contains(AS_SENT) {
         return None;
     }
@@ -166,9 +182,13 @@ fn expression(line: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let text = translated(line);
-    let compiled = compile(&text).ok()?;
     let plain = !line.contains(['\\', '[', ']', '^', '$', '*', '+', '?', '{', '}', '|']);
-    (!plain || compiled.is_match(line.as_bytes())).then_some(text)
+    let means = if plain {
+        compile(&text).ok()?.is_match(line.as_bytes())
+    } else {
+        fits(&text)
+    };
+    means.then_some(text)
 }
 
 /// `C++`: no expression where lists come from, and the language's name.
@@ -257,6 +277,13 @@ mod tests {
         check("open(", "open(x", Some("open\\((x)"));
         let agents = UserAgents::parse("a\nb(\nc (x)\n").unwrap();
         assert_eq!((agents.len(), agents.literal_lines()), (3, 2));
+    }
+
+    #[test]
+    fn a_line_that_is_too_large_costs_that_line() {
+        let agents = UserAgents::parse("bad\n(?:a{1000}){1000}{100}\n").unwrap();
+        assert_eq!((agents.len(), agents.literal_lines()), (2, 1));
+        assert!(agents.check(b"bad", &mut Vec::new()).is_some());
     }
 
     #[test]
