@@ -15,10 +15,13 @@ use anyhow::{Context, bail};
 use maltrail_core::config::{Config, SslMode};
 use maltrail_core::event::Seal;
 use maltrail_core::time::Zone;
+use maltrail_feeds::clock::Said;
+use maltrail_feeds::{Clock, Job};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
 use crate::auth::Auth;
 use crate::fleet::Fleet;
@@ -71,6 +74,7 @@ pub struct Running {
     indexer: Option<std::thread::JoinHandle<()>>,
     services: Arc<Services>,
     trails: Option<std::thread::JoinHandle<()>>,
+    _clock: Option<Clock>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     stop: watch::Sender<bool>,
     _lock: File,
@@ -134,6 +138,7 @@ impl App {
             .context("cannot start the indexer thread")?;
         let trails = services.distribution.start();
         let trails = trails.context("cannot start the thread that prepares trails")?;
+        let clock = trail_clock(&config);
         let address = udp.as_ref().map(UdpIntake::address);
         let intake = udp.map(|socket| Intake::start(socket, store.clone(), fleet));
         let intake = intake
@@ -152,6 +157,7 @@ impl App {
             indexer: Some(indexer),
             services,
             trails: Some(trails),
+            _clock: clock,
             servers,
             stop,
             _lock: lock,
@@ -180,6 +186,26 @@ impl App {
         store.index_all(|day, events| progress(day.to_string(), events))?;
         Ok(())
     }
+}
+
+/// Updates of the trails while the server runs, with `USE_SERVER_UPDATE_TRAILS`.
+fn trail_clock(config: &Config) -> Option<Clock> {
+    if !config.server.update_trails {
+        return None;
+    }
+    let job = Job {
+        config: config.trails.clone(),
+        root: config.root.clone(),
+        proxy: config.proxy.clone(),
+        offline: false,
+    };
+    let clock = Clock::start(job, |said| match said {
+        Said::Done(text) => info!("{text}"),
+        Said::Trouble(text) => warn!("{text}"),
+    });
+    clock
+        .inspect_err(|error| warn!("trails are not updated by the clock: {error}"))
+        .ok()
 }
 
 impl Running {

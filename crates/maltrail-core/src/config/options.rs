@@ -130,7 +130,6 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 pub const PENDING: &[&str] = &[
     "SSL_PEM",
     "ENABLE_HSTS",
-    "USE_SERVER_UPDATE_TRAILS",
     "IP_ALIASES",
     "HEADER_LOGO",
     "INDEX_MAX_SIZE",

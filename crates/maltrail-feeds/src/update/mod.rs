@@ -11,6 +11,7 @@
 mod inputs;
 mod publish;
 mod record;
+mod summary;
 
 use std::fs;
 use std::io;
@@ -32,6 +33,7 @@ use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
 pub(crate) use self::record::former_source;
+pub use self::summary::{line_of, summary};
 
 /// An update to run.
 pub struct Update<'a> {
