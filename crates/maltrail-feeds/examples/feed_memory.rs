@@ -5,6 +5,8 @@
 //! process so far is printed; what a step adds to the one before is what it needs. The last step is the build
 //! of the set itself, for comparison.
 
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
