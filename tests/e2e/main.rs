@@ -10,3 +10,4 @@ mod replay;
 mod spread;
 mod steady;
 mod stopping;
+mod updates;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use maltrail_core::config::TrailsConfig;
 
 use crate::fetch::{Fetch, HttpFetch};
-use crate::update::{Outcome, Update, UpdateError, former_source};
+use crate::update::{Outcome, Update, UpdateError, summary};
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,11 +35,10 @@ pub struct Job {
 impl Job {
     /// Runs an update when one is due.
     fn run_due(&self) -> Option<Result<Outcome, UpdateError>> {
-        let from = former_source(&self.config.file);
         let mut update = Update {
             config: &self.config,
             root: &self.root,
-            from: from.as_deref(),
+            from: None,
             built_in: true,
             fetch: None,
             feeds: self.config.feed_updates && !self.offline,
@@ -62,6 +61,15 @@ impl Job {
     }
 }
 
+/// What the program's log should hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// An update was made.
+    Done(String),
+    /// Something failed.
+    Trouble(String),
+}
+
 /// A running clock. Dropping it ends the thread after the update that it is at.
 #[derive(Debug)]
 pub struct Clock {
@@ -69,28 +77,42 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts the clock. `told` hears of each update.
+    /// Starts the clock. `say` hears of each update, and once of a trouble that lasts.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        job: Job,
-        mut told: impl FnMut(Result<Outcome, UpdateError>, Duration) + Send + 'static,
-    ) -> io::Result<Self> {
+    pub fn start(job: Job, mut say: impl FnMut(Said) + Send + 'static) -> io::Result<Self> {
         let (running, ended) = channel::<()>();
         std::thread::Builder::new()
             .name("update".to_owned())
             .spawn(move || {
                 let retry = RETRY.min(Duration::from_secs(job.config.update_period_secs));
+                let target = job.config.file.display().to_string();
                 let mut not_before = Instant::now();
+                let mut trouble = String::new();
                 loop {
-                    if Instant::now() >= not_before {
-                        let started = Instant::now();
-                        if let Some(result) = job.run_due() {
-                            if result.is_err() {
-                                not_before = Instant::now() + retry;
+                    let started = Instant::now();
+                    let result = (started >= not_before).then(|| job.run_due()).flatten();
+                    match result {
+                        None => {}
+                        Some(Ok(outcome)) => {
+                            trouble.clear();
+                            let text = summary(&outcome, &target, started.elapsed());
+                            outcome
+                                .notes
+                                .into_iter()
+                                .for_each(|note| say(Said::Trouble(note)));
+                            say(Said::Done(text));
+                        }
+                        // Another one updates: its result is taken.
+                        Some(Err(UpdateError::Busy(_))) => {}
+                        Some(Err(error)) => {
+                            not_before = Instant::now() + retry;
+                            let text = format!("the trails were not updated: {error}");
+                            if text != trouble {
+                                say(Said::Trouble(text.clone()));
                             }
-                            told(result, started.elapsed());
+                            trouble = text;
                         }
                     }
                     if ended.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
@@ -130,36 +152,28 @@ mod tests {
         fs::create_dir(root.path().join("own")).expect("folder");
         fs::write(root.path().join("own/mine.txt"), "mine.biz\n").expect("list");
         let (sender, heard) = channel();
-        let told = sender.clone();
-        let clock = Clock::start(job("trails.csv"), move |result, _| {
-            told.send(
-                result
-                    .map(|outcome| outcome.rows)
-                    .map_err(|error| error.to_string()),
-            )
-            .expect("heard");
+        let first = sender.clone();
+        let clock = Clock::start(job("trails.csv"), move |said| {
+            let _ = first.send(said);
         });
         let clock = clock.expect("thread");
         let wait = Duration::from_secs(60);
-        let rows = heard.recv_timeout(wait).expect("in time").expect("built");
-        assert!(rows > 50, "the built-in lists and the own one");
+        let said = heard.recv_timeout(wait).expect("in time");
+        assert!(
+            matches!(&said, Said::Done(text) if text.starts_with("trails stored to")),
+            "{said:?}"
+        );
         let text = fs::read_to_string(root.path().join("trails.csv")).expect("file");
-        assert!(text.contains("mine.biz,mine,(custom)"));
+        assert!(text.contains("mine.biz,mine,(custom)") && text.lines().count() > 50);
         drop(clock);
         fs::write(root.path().join("place"), "").expect("a file where a folder should be");
-        let _clock = Clock::start(job("place/trails.csv"), move |result, _| {
-            sender
-                .send(
-                    result
-                        .map(|outcome| outcome.rows)
-                        .map_err(|error| error.to_string()),
-                )
-                .expect("heard");
+        let _clock = Clock::start(job("place/trails.csv"), move |said| {
+            let _ = sender.send(said);
         });
-        let error = heard
-            .recv_timeout(wait)
-            .expect("in time")
-            .expect_err("no folder");
-        assert!(error.contains("place"), "{error}");
+        let said = heard.recv_timeout(wait).expect("in time");
+        assert!(
+            matches!(&said, Said::Trouble(text) if text.contains("place")),
+            "{said:?}"
+        );
     }
 }

@@ -131,7 +131,6 @@ pub const PENDING: &[&str] = &[
     "SSL_PEM",
     "ENABLE_HSTS",
     "UDP_KEY",
-    "USE_SERVER_UPDATE_TRAILS",
     "HUNT_TIME_BUDGET",
     "IP_ALIASES",
     "HEADER_LOGO",

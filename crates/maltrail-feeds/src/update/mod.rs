@@ -11,6 +11,7 @@
 mod inputs;
 mod publish;
 mod record;
+mod summary;
 
 use std::fs;
 use std::io;
@@ -31,7 +32,7 @@ use crate::report::{Reason, Report};
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
-pub(crate) use self::record::former_source;
+pub use self::summary::{line_of, summary};
 
 /// An update to run.
 pub struct Update<'a> {
@@ -282,7 +283,10 @@ impl Update<'_> {
             file: Stamp::of(&self.config.file),
             rows: outcome.rows,
             checked: now(),
-            from: self.from.and_then(|from| from.canonicalize().ok()),
+            from: self
+                .from
+                .and_then(|from| from.canonicalize().ok())
+                .or(former.from),
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {

@@ -45,6 +45,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "must_change", text)
     }
 
+    /// Nothing of it can be filtered by network.
+    pub(crate) fn restricted() -> Self {
+        let text =
+            "This account sees some networks only; what is kept here belongs to all of them.";
+        Self::new(StatusCode::FORBIDDEN, "restricted", text)
+    }
+
     pub(crate) fn cross_site() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,

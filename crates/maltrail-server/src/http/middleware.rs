@@ -89,7 +89,7 @@ pub(crate) async fn guard(
     }
     let token = cookie(request.headers()).map(str::to_owned);
     let identity = state.auth.identify(token.as_deref(), peer, state.now());
-    if let Err(error) = access.check(&identity) {
+    if let Err(error) = access.admit(&identity, peer, &state.services.allow) {
         return error.into_response();
     }
     request.extensions_mut().insert(identity);
