@@ -1283,7 +1283,7 @@ mod tests {
         let file = shipped_file();
         let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("AUTH_KEY_OTX") && !is_pending("BLACKLIST_SSH"));
+        assert!(is_pending("SSL_PEM") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]
