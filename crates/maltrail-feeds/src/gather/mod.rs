@@ -225,3 +225,6 @@ fn list(url: &str, fetch: &dyn Fetch) -> Result<String, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;
