@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use maltrail_core::config::TrailsConfig;
 
 use crate::fetch::{Fetch, HttpFetch};
-use crate::update::{Outcome, Update, UpdateError, former_source, summary};
+use crate::update::{Outcome, Update, UpdateError, summary};
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,11 +35,10 @@ pub struct Job {
 impl Job {
     /// Runs an update when one is due.
     fn run_due(&self) -> Option<Result<Outcome, UpdateError>> {
-        let from = former_source(&self.config.file);
         let mut update = Update {
             config: &self.config,
             root: &self.root,
-            from: from.as_deref(),
+            from: None,
             built_in: true,
             fetch: None,
             feeds: self.config.feed_updates && !self.offline,

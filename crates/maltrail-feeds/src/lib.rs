@@ -9,9 +9,12 @@
 //! file system, and it replaces files whole: a build that fails leaves the old set as it was.
 
 pub mod assemble;
+pub mod canary;
+pub mod catalog;
 pub mod clock;
 pub mod collection;
 pub mod embedded;
+pub mod explain;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
@@ -22,10 +25,11 @@ pub mod report;
 pub mod store;
 pub mod update;
 
-pub use assemble::{AssembleOptions, Sources, assemble};
+pub use assemble::{AssembleOptions, Sources, assemble, assemble_listed};
+pub use catalog::Catalog;
 pub use clock::{Clock, Job};
 pub use collection::{Collection, CollectionError};
-pub use fetch::{Fetch, FetchError, HttpFetch};
+pub use fetch::{Answer, Fetch, FetchError, Fresh, HttpFetch, Limits, Request};
 pub use report::Report;
-pub use store::{FeedStatus, Store};
+pub use store::{FeedRows, FeedStatus, Store};
 pub use update::{Outcome, Phase, Update, UpdateError};

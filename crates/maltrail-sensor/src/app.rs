@@ -1,7 +1,8 @@
 //! The program from arguments to exit code: the only place that knows all parts.
 //!
 //! Exit codes: 0 for a normal end, also by SIGINT or SIGTERM, and for `--help`, `--version` and a
-//! passed `-T`; 1 for everything that keeps the sensor from doing its work.
+//! passed `-T`; 1 for everything that keeps the sensor from doing its work. Commands that answer a question say
+//! themselves what 0 and 1 mean, and end with 2 when there is no answer.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use maltrail_core::config::{Config, Environment, Level, Message, TimestampSource
 use tracing::{info, warn};
 
 use crate::cli::{Cli, Command, Timestamps};
+use crate::commands;
 use crate::console::{self, Verbosity, complain, say};
 use crate::selftest::{self, Switches};
 use crate::sense::Run;
@@ -40,7 +42,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             complain(&format!("{error:#}"), None);
-            ExitCode::FAILURE
+            // Commands that answer a question need 1 for an answer.
+            match cli.command {
+                Some(Command::Explain { .. }) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -70,6 +76,9 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         };
         update::run(&config, &environment, &request)?;
         return Ok(true);
+    }
+    if let Some(Command::Explain { indicator, json }) = &cli.command {
+        return commands::explain::run(&config, &environment, indicator, *json);
     }
     if let Some(Command::Selftest { json, list, names }) = &cli.command {
         show(&messages, true);

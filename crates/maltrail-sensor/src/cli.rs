@@ -87,6 +87,15 @@ pub enum Command {
         #[arg(short, long)]
         verbose: bool,
     },
+    /// Say whether an indicator is reported, by which key, from which lists and lines, and what hides it. Exit code 0 when it is, 1 when not, 2 without an answer
+    Explain {
+        /// Name, address, address:port, network, URL, path, user agent or SHA-1 of a certificate; `hxxp` and `[.]` are mended
+        #[arg(value_name = "INDICATOR")]
+        indicator: String,
+        /// Print the answer as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Prove that each detector works here, with the switches of the configuration. Exit code 0 when no check failed, else 1
     Selftest {
         /// Print the result as one JSON object

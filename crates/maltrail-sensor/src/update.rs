@@ -62,10 +62,11 @@ pub(crate) fn run(
             .lines
             .iter()
             .for_each(|line| say(&format!("    {line}")));
-        outcome
-            .sources
-            .iter()
-            .for_each(|source| say(&format!("    {}", line_of(source))));
+        for source in &outcome.sources {
+            say(&format!("    {}", line_of(source)));
+            let samples = source.samples.iter();
+            samples.for_each(|sample| say(&format!("        {sample}")));
+        }
     }
     if !request.json {
         outcome

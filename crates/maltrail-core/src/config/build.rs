@@ -1,5 +1,6 @@
 //! Settings → the typed configuration.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -528,6 +529,13 @@ impl TrailsConfig {
             custom_urls: split_words(urls).map(str::to_owned).collect(),
             feed_updates: settings.bool("USE_FEED_UPDATES"),
             disabled_feeds: lower_words(settings, "DISABLED_FEEDS"),
+            enabled_feeds: lower_words(settings, "ENABLED_FEEDS"),
+            custom_feeds: reader.list_file("CUSTOM_FEEDS_FILE").or_else(|| {
+                let beside = reader.root.join("feeds.toml");
+                beside.is_file().then_some(beside)
+            }),
+            feed_keys: feed_keys(settings),
+            home_networks: NetworkSet::new(reader.networks("HOME_NETWORKS")),
             ip_minimum_feeds: reader.number("IP_MINIMUM_FEEDS"),
             disabled_info: reader.owned("DISABLED_TRAILS_INFO_REGEX"),
             update_period_secs: reader.number("UPDATE_PERIOD"),
@@ -539,6 +547,16 @@ impl TrailsConfig {
             user_whitelist: reader.list_file("USER_WHITELIST"),
         }
     }
+}
+
+/// `AUTH_KEY_<FEED>` that are set, by the end of their names.
+fn feed_keys(settings: &Settings) -> BTreeMap<String, String> {
+    let keys = settings.iter().filter_map(|(name, setting)| {
+        let feed = name.strip_prefix("AUTH_KEY_")?;
+        let key = setting.items.first().filter(|key| !key.is_empty())?;
+        Some((feed.to_owned(), key.clone()))
+    });
+    keys.collect()
 }
 
 #[cfg(test)]

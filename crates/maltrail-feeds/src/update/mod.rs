@@ -22,7 +22,8 @@ use maltrail_core::trail::build::{BuildOptions, Stage, TrailBuilder};
 
 use self::inputs::{Digest, own_lists};
 use self::record::{Record, Stamp};
-use crate::assemble::{AssembleOptions, Sources, assemble};
+use crate::assemble::{AssembleOptions, Sources, assemble_listed};
+use crate::catalog::Catalog;
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
 use crate::gather::{Gathered, Rules, Source, gather, whole_set};
@@ -32,7 +33,6 @@ use crate::report::{Reason, Report};
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
-pub(crate) use self::record::former_source;
 pub use self::summary::{line_of, summary};
 
 /// An update to run.
@@ -173,8 +173,9 @@ impl Update<'_> {
         let mut store = Store::open(&folder.join("feeds"), self.owner);
         let outcome = self.build(folder, &mut store, progress);
         if outcome.is_err() {
-            // The copies of an update that is refused are no copies.
-            store.sweep();
+            // The copies of an update that is refused are no copies; its attempts are on record. A record
+            // that cannot be written is the former one.
+            let _ = store.give_up();
         }
         outcome
     }
@@ -194,6 +195,7 @@ impl Update<'_> {
             } else {
                 self.config.reload_min_ratio
             },
+            force: self.force,
             now: now(),
         };
         let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
@@ -208,10 +210,11 @@ impl Update<'_> {
                 },
             )
         });
-        let lists = self.lists(progress)?;
+        let lists = self.lists(&fetched.archives, progress)?;
         let custom = own_lists(&self.config.custom_dir)?;
         let digest = self.digest(&options, &lists, &custom, &fetched);
         let record = Record::read(folder);
+        let mut listings = None;
         let mut outcome = if let Some(rows) = self.stands(&record, &digest) {
             Outcome {
                 rows,
@@ -229,16 +232,35 @@ impl Update<'_> {
                 custom,
                 feeds: fetched.feeds,
                 remote: fetched.remote,
+                fetched: store
+                    .all()
+                    .into_iter()
+                    .filter_map(|status| Some((status.name, status.last_success?)))
+                    .collect(),
             };
-            let (built, report) = assemble(&sources, &options, &mut |done, all| {
+            let (built, report, found) = assemble_listed(&sources, &options, &mut |done, all| {
                 progress(Phase::Building(done, all))
             });
             let outcome = self.replace(&built, report, fetched.sources, &record, progress)?;
             self.publish_data(folder, &sources.collections)?;
+            listings = Some(found);
             outcome
         };
-        self.conclude(folder, record, &digest, &mut outcome);
+        // The catalog and the image are independent of each other: one thread each.
+        let (now, owner) = (rules.now, self.owner);
+        let catalog = std::thread::scope(|scope| {
+            let catalog = listings
+                .map(|listings| scope.spawn(move || Catalog::record(folder, listings, now, owner)));
+            self.conclude(folder, record, &digest, &mut outcome);
+            catalog.and_then(|thread| thread.join().ok())
+        });
+        if let Some(Err(error)) = catalog {
+            outcome.notes.push(format!(
+                "`sensor explain` does not know this build: {error}"
+            ));
+        }
         outcome.status = store.all();
+        outcome.notes.extend(fetched.notes);
         outcome.notes.extend_from_slice(store.notes());
         // The set is published already: the next update only knows less of this one.
         if self.fetch.is_some()
@@ -281,7 +303,10 @@ impl Update<'_> {
             file: Stamp::of(&self.config.file),
             rows: outcome.rows,
             checked: now(),
-            from: self.from.and_then(|from| from.canonicalize().ok()),
+            from: self
+                .from
+                .and_then(|from| from.canonicalize().ok())
+                .or(former.from),
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {
@@ -318,8 +343,7 @@ impl Update<'_> {
             name: url.to_owned(),
             entries: rows.len(),
             refused,
-            error: None,
-            copy_age_secs: None,
+            ..Source::default()
         };
         let mut outcome = if let Some(count) = self.stands(&record, &digest) {
             Outcome {

@@ -76,7 +76,7 @@ fn path(folder: &Path) -> PathBuf {
 }
 
 /// The archive or folder that the set in `file` was last made from, if it is still there.
-pub(crate) fn former_source(file: &Path) -> Option<PathBuf> {
+pub(super) fn former_source(file: &Path) -> Option<PathBuf> {
     let from = Record::read(folder_of(file)).from?;
     from.exists().then_some(from)
 }

@@ -115,6 +115,7 @@ mod tests {
             refused: 0,
             error: Some("answer 503".to_owned()),
             copy_age_secs: age,
+            ..Source::default()
         };
         let mut sources = vec![source("a", Some(3600)), source("b", None)];
         assert_eq!(copies(&sources), "; 1 feed from its copy: a 1 hour old");

@@ -237,3 +237,17 @@ fn an_update_is_due_by_age_and_by_own_lists() {
     fs::write(house.root.path().join("own/x.txt"), "d.biz\n").expect("list");
     assert!(due(&house));
 }
+
+#[test]
+fn an_update_without_a_source_takes_the_last_one_that_a_person_named() {
+    let house = House::new(&[("src/trails/static/malware/zeus.txt", "a.biz\n")]);
+    house.run().expect("update");
+    assert!(house.file().contains("a.biz"));
+    house.update(None).run(&mut |_| {}).expect("update");
+    assert!(house.file().contains("a.biz"), "not lost");
+    let again = house.update(None).run(&mut |_| {}).expect("update");
+    assert!(again.unchanged, "and remembered");
+    fs::remove_dir_all(house.root.path().join("src")).expect("removed");
+    house.update(None).run(&mut |_| {}).expect("update");
+    assert!(!house.file().contains("a.biz"));
+}
