@@ -11,11 +11,14 @@
 pub mod assemble;
 pub mod catalog;
 pub mod collection;
+pub mod diff;
 pub mod embedded;
 pub mod explain;
+pub mod export;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
+pub mod lint;
 pub mod load;
 mod place;
 pub mod registry;
