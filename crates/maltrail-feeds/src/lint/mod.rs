@@ -420,4 +420,38 @@ mod tests {
             ["x.txt:1: error: `/\u{fffd}[31m`: it holds a control character [refused]"]
         );
     }
+
+    /// Our own lists and the example for a user's have nothing to complain about.
+    #[test]
+    fn the_lists_of_the_product_are_clean() {
+        let collection = crate::embedded::collection();
+        let ranges = |name: &str| {
+            let text = collection.data(name).into_owned();
+            NetworkSet::new(text.lines().filter_map(|line| parse_net(line.trim())))
+        };
+        let context = LintContext {
+            whitelist: Whitelist::parse([collection.data("whitelist.txt").as_ref()]),
+            bogons: ranges("bogon_ranges.txt"),
+            cdns: ranges("cdn_ranges.txt"),
+        };
+        let mut found = Vec::new();
+        let mut entries = 0;
+        let example = include_bytes!("../../../../trails/custom/example.txt.example");
+        let own = [(
+            "trails/custom/example.txt",
+            example.as_slice(),
+            Dialect::Custom,
+        )];
+        let shipped = collection
+            .lists()
+            .map(|list| (list.path.as_str(), list.bytes.as_slice(), Dialect::Static));
+        for (path, bytes, dialect) in own.into_iter().chain(shipped) {
+            let counts = lint(path, bytes, dialect, &context, &mut |finding| {
+                found.push(finding.to_string());
+            });
+            entries += counts.entries;
+        }
+        assert_eq!(found, [""; 0]);
+        assert!(entries > 150, "{entries} entries");
+    }
 }
