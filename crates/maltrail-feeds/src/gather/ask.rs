@@ -20,6 +20,9 @@ use crate::store::{FeedRows, FeedStatus, Kept, Store};
 /// Start of a body that is looked at for signs of an error page.
 const START_BYTES: u64 = 512;
 
+/// How long a copy stands in for pages that give nothing, in seconds: a week. Then what answers is taken.
+const PATIENCE: u64 = 7 * 86_400;
+
 /// What all questions of an update share.
 pub(super) struct Inquiry<'a> {
     pub(super) fetch: &'a dyn Fetch,
@@ -80,6 +83,8 @@ pub(super) struct Origin {
     pub(super) last_modified: Option<String>,
     pub(super) raw_digest: String,
     pub(super) recipe: String,
+    /// Pages that gave nothing, and why.
+    pub(super) missing: Option<String>,
 }
 
 /// A failure with the status of the answer, when there was one.
@@ -213,7 +218,7 @@ impl Inquiry<'_> {
     ) -> Result<Bodies, Trouble> {
         let mut bodies = Vec::new();
         let mut origin = Origin::default();
-        let mut failure = None;
+        let (mut failure, mut failed) = (None, 0);
         for url in &feed.urls {
             // Of several pages that add up, one that is unchanged says nothing about the others.
             let one = feed.backup || feed.urls.len() == 1;
@@ -224,6 +229,7 @@ impl Inquiry<'_> {
                 Ok(None) => return Ok(Bodies::Unchanged),
                 Err(trouble) => {
                     failure.get_or_insert(trouble);
+                    failed += 1;
                     continue;
                 }
             };
@@ -238,7 +244,10 @@ impl Inquiry<'_> {
                 match self.page(feed, &next, None) {
                     Ok(Some((page, _))) => bodies.push(page),
                     Ok(None) => {}
-                    Err(trouble) => failure = Some(trouble),
+                    Err(trouble) => {
+                        failure = Some(trouble);
+                        failed += 1;
+                    }
                 }
             }
             bodies.push(body);
@@ -248,6 +257,19 @@ impl Inquiry<'_> {
         }
         match failure {
             Some(trouble) if bodies.is_empty() => Err(trouble),
+            Some(Trouble(reason, http_status)) if !feed.backup => {
+                let all = feed.urls.len();
+                let missing = format!("{failed} of {all} addresses gave nothing: {reason}");
+                let age = self
+                    .rules
+                    .now
+                    .saturating_sub(status.last_success.unwrap_or(0));
+                if same_recipe && age < PATIENCE {
+                    return Err(Trouble(missing, http_status));
+                }
+                origin.missing = Some(missing);
+                Ok(Bodies::New(bodies, origin))
+            }
             _ => Ok(Bodies::New(bodies, origin)),
         }
     }
@@ -306,6 +328,7 @@ impl Inquiry<'_> {
             last_modified: known.and_then(|status| status.last_modified.as_deref()),
             key: in_header.map(|key| (feed.key_header.as_str(), key)),
             max_bytes,
+            folder: self.store.spool(),
         };
         let answer = self.fetch.get(&request).map_err(|error| {
             let status = error.status();

@@ -184,6 +184,26 @@ fn pages_add_up_and_backups_stand_in() {
 }
 
 #[test]
+fn a_page_that_gives_nothing_costs_no_entry_for_a_week() {
+    let root = tempfile::tempdir().expect("folder");
+    let file = feed(
+        "both",
+        "format = \"lines\"\nurls = [\"http://a/1\", \"http://a/2\"]",
+    );
+    let part = Web::of(&[("http://a/2", "b.biz\nnew.biz\n")]);
+    let (first, store) = gathered(root.path(), &file, "", &part);
+    assert_eq!(texts(&first), ["b.biz", "new.biz"], "better than nothing");
+    let note = "both: 1 of 2 addresses gave nothing: answer 404";
+    assert_eq!(store.notes(), [note]);
+    let whole = Web::of(&[("http://a/1", "a.biz\n"), ("http://a/2", "b.biz\n")]);
+    gathered(root.path(), &file, "", &whole);
+    let (third, _) = gathered(root.path(), &file, "", &part);
+    assert_eq!(texts(&third), ["a.biz", "b.biz"]);
+    let error = third.sources[0].error.as_deref();
+    assert_eq!(error, Some("1 of 2 addresses gave nothing: answer 404"));
+}
+
+#[test]
 fn another_way_of_reading_makes_the_copy_old() {
     let root = tempfile::tempdir().expect("folder");
     let one = feed(

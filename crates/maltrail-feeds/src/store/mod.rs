@@ -151,6 +151,12 @@ impl Store {
         }
     }
 
+    /// Where large bodies are put while they are used; none when it cannot be made.
+    pub(crate) fn spool(&self) -> Option<&Path> {
+        fs::create_dir_all(&self.folder).ok()?;
+        Some(&self.folder)
+    }
+
     /// A new copy beside the older one.
     ///
     /// # Errors
