@@ -3,6 +3,7 @@
 mod bad_input;
 mod card;
 mod delivery;
+mod distribution;
 mod faults;
 mod live;
 mod reload;

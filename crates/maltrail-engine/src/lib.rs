@@ -30,6 +30,7 @@ mod flow;
 mod heads;
 mod hello;
 mod heuristics;
+pub mod lookup;
 mod matching;
 mod merger;
 mod observables;

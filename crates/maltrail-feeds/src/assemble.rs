@@ -4,12 +4,15 @@
 //! `suspicious`, files directly in `trails/static`, `malware`, any other folder; inside a folder by
 //! name, files with `history` in their name first (`spec` trails §4, made deterministic).
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use maltrail_core::addr::{NetworkSet, parse_net};
 use maltrail_core::trail::Whitelist;
 use maltrail_core::trail::build::{BuildOptions, Built, SourceId, Stage, TrailBuilder};
 use maltrail_core::trail::line::{Dialect, entry};
 
+use crate::catalog::{Blocks, FeedFacts, ListId, ListKind, Listings};
 use crate::collection::{Collection, ListFile};
 use crate::report::{Reason, Report};
 use crate::store::FeedRows;
@@ -40,6 +43,8 @@ pub struct Sources {
     pub feeds: Vec<FeedRows>,
     /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
     pub remote: Vec<String>,
+    /// When the entries of a feed were fetched, in seconds since 1970, by its name.
+    pub fetched: BTreeMap<String, u64>,
 }
 
 /// Label of the user's lists elsewhere.
@@ -57,53 +62,254 @@ pub fn assemble(
     options: &AssembleOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> (Built, Report) {
-    let mut builder = TrailBuilder::new(build_options(&sources.collections, options));
-    let mut report = Report::default();
-    for rows in &sources.feeds {
-        let read = rows.each(|text, info, reference| {
-            let source = builder.source(info, reference, Stage::Feed);
-            report.entries += 1;
-            if let Err(error) = builder.add(source, text) {
-                report.refuse(reference, 0, Reason::Key(error), text);
-            }
-        });
-        if let Err(error) = read {
-            report.refuse(
-                &rows.feed,
-                rows.len(),
-                Reason::Unreadable,
-                &error.to_string(),
-            );
-        }
-    }
-    let shipped = if options.without_static {
-        Vec::new()
-    } else {
-        in_order(&sources.collections)
-    };
-    let own = if options.without_custom {
-        [].as_slice()
-    } else {
-        sources.custom.as_slice()
-    };
-    let total = shipped.len() + own.len();
-    let lists = own
-        .iter()
-        .map(|file| (file, Stage::Custom))
-        .chain(shipped.iter().map(|file| (*file, Stage::Static)));
-    for (done, (file, stage)) in lists.enumerate() {
-        add_file(&mut builder, &mut report, file, stage);
-        if done % PROGRESS_LISTS == 0 {
-            progress(done, total);
-        }
-    }
-    for (number, body) in (1..).zip(&sources.remote) {
-        add_remote(&mut builder, &mut report, number, body);
-    }
-    progress(total, total);
-    let built = builder.finish();
-    report.dropped.clone_from(built.dropped());
+    let (built, report, _) = Assembly::new(sources, options, None).run(sources, options, progress);
     (built, report)
+}
+
+/// The same, and which list names which key: for [`crate::catalog::Catalog::record`].
+pub fn assemble_listed(
+    sources: &Sources,
+    options: &AssembleOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> (Built, Report, Listings) {
+    Assembly::new(sources, options, Some(Listings::default())).run(sources, options, progress)
+}
+
+/// A build under way.
+struct Assembly {
+    builder: TrailBuilder,
+    report: Report,
+    /// `None` when nobody asks for them.
+    listings: Option<Listings>,
+}
+
+/// A source, and the list that it is in the catalog.
+#[derive(Clone, Copy)]
+struct Origin {
+    source: SourceId,
+    list: Option<ListId>,
+}
+
+impl Assembly {
+    fn new(sources: &Sources, options: &AssembleOptions, listings: Option<Listings>) -> Self {
+        Self {
+            builder: TrailBuilder::new(build_options(&sources.collections, options)),
+            report: Report::default(),
+            listings,
+        }
+    }
+
+    fn run(
+        mut self,
+        sources: &Sources,
+        options: &AssembleOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> (Built, Report, Listings) {
+        self.add_feeds(sources);
+        let shipped = if options.without_static {
+            Vec::new()
+        } else {
+            in_order(&sources.collections)
+        };
+        let own = if options.without_custom {
+            [].as_slice()
+        } else {
+            sources.custom.as_slice()
+        };
+        let total = shipped.len() + own.len();
+        let lists = own
+            .iter()
+            .map(|file| (file, Stage::Custom))
+            .chain(shipped.iter().map(|file| (*file, Stage::Static)));
+        for (done, (file, stage)) in lists.enumerate() {
+            self.add_file(file, stage);
+            if done % PROGRESS_LISTS == 0 {
+                progress(done, total);
+            }
+        }
+        for (number, body) in (1..).zip(&sources.remote) {
+            self.add_remote(number, body);
+        }
+        progress(total, total);
+        let mut listings = self.listings.unwrap_or_default();
+        listings.close_all();
+        let built = self.builder.finish();
+        self.report.dropped.clone_from(built.dropped());
+        (built, self.report, listings)
+    }
+
+    fn origin(
+        &mut self,
+        stage: Stage,
+        kind: ListKind,
+        name: &str,
+        info: &str,
+        reference: &str,
+    ) -> Origin {
+        let list = self.listings.as_mut();
+        Origin {
+            source: self.builder.source(info, reference, stage),
+            list: list.map(|listings| listings.list(kind, name, info, reference)),
+        }
+    }
+
+    /// Adds an entry; `text` is how it was written, for the report.
+    fn add(&mut self, origin: Origin, entry: &str, file: &str, at: usize, text: &str) {
+        self.report.entries += 1;
+        match self.builder.add(origin.source, entry) {
+            Ok(hash) => {
+                if let (Some(listings), Some(list)) = (&mut self.listings, origin.list) {
+                    listings.name(list, hash, at);
+                }
+            }
+            Err(error) => self.report.refuse(file, at, Reason::Key(error), text),
+        }
+    }
+
+    fn add_feeds(&mut self, sources: &Sources) {
+        for rows in &sources.feeds {
+            let facts = FeedFacts {
+                confidence: Some(rows.confidence),
+                fetched_at: sources.fetched.get(&rows.feed).copied(),
+            };
+            let mut last: Option<(String, String, Origin)> = None;
+            let read = rows.each(|text, info, reference| {
+                let known = last.as_ref().filter(|(last_info, last_reference, _)| {
+                    last_info == info && last_reference == reference
+                });
+                let origin = known.map(|(_, _, origin)| *origin);
+                let origin = origin.unwrap_or_else(|| {
+                    let origin =
+                        self.origin(Stage::Feed, ListKind::Feed, reference, info, reference);
+                    if let (Some(listings), Some(list)) = (&mut self.listings, origin.list) {
+                        listings.vouch(list, &facts);
+                    }
+                    last = Some((info.to_owned(), reference.to_owned(), origin));
+                    origin
+                });
+                self.add(origin, text, reference, 0, text);
+            });
+            if let Err(error) = read {
+                self.report.refuse(
+                    &rows.feed,
+                    rows.len(),
+                    Reason::Unreadable,
+                    &error.to_string(),
+                );
+            }
+        }
+    }
+
+    /// A list of `CUSTOM_TRAILS_URL`: custom lines, and each small network also as its addresses.
+    fn add_remote(&mut self, number: usize, body: &str) {
+        let name = format!("CUSTOM_TRAILS_URL {number}");
+        let origin = self.origin(
+            Stage::RemoteCustom,
+            ListKind::Remote,
+            &name,
+            REMOTE_INFO,
+            "(remote custom)",
+        );
+        for (at, line) in (1..).zip(body.lines()) {
+            let Some(entry) = entry(line, Dialect::Custom) else {
+                continue;
+            };
+            self.add(origin, &entry, &name, at, line);
+            let Some(IpNet::V4(net)) = parse_net(&entry) else {
+                continue;
+            };
+            let addresses = net.network()..=net.broadcast();
+            if 32 - u32::from(net.prefix_len()) <= EXPANDED.ilog2() {
+                for address in addresses {
+                    // A dotted quad is never refused.
+                    let _ = self.builder.add(origin.source, &address.to_string());
+                }
+            }
+        }
+    }
+
+    fn add_file(&mut self, file: &ListFile, stage: Stage) {
+        self.report.files += 1;
+        let (name, category) = label(&file.path);
+        if file.path.ends_with(".csv") {
+            return self.add_csv(file, &category);
+        }
+        let (dialect, origin) = match stage {
+            Stage::Static => {
+                let info = format!("{name}{category}");
+                let kind = ListKind::Static;
+                let origin = self.origin(stage, kind, &file.path, &info, "(static)");
+                (Dialect::Static, origin)
+            }
+            _ => {
+                let kind = ListKind::Custom;
+                let origin = self.origin(stage, kind, &file.path, &name, "(custom)");
+                (Dialect::Custom, origin)
+            }
+        };
+        let mut blocks = Blocks::default();
+        let listed = self.listings.is_some();
+        for (at, line) in lines(&file.bytes) {
+            let Some(text) = self.text(file, at, line) else {
+                continue;
+            };
+            let Some(entry) = entry(text, dialect) else {
+                if listed {
+                    blocks.remark(text);
+                }
+                continue;
+            };
+            if listed {
+                blocks.entry(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+            self.add(origin, &entry, &file.path, at, text.trim());
+        }
+        if let (Some(listings), Some(list)) = (&mut self.listings, origin.list) {
+            listings.describe(list, blocks);
+            listings.close(list);
+        }
+    }
+
+    /// A line's text; one that is not UTF-8 is refused.
+    fn text<'a>(&mut self, file: &ListFile, at: usize, line: &'a [u8]) -> Option<&'a str> {
+        let text = std::str::from_utf8(line).ok();
+        if text.is_none() {
+            let text = String::from_utf8_lossy(line);
+            self.report.refuse(&file.path, at, Reason::Encoding, &text);
+        }
+        text
+    }
+
+    /// `entry,info` rows; the info gets the folder's category.
+    fn add_csv(&mut self, file: &ListFile, category: &str) {
+        let stem = file
+            .path
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".csv"))
+            .unwrap_or_default();
+        let reference = format!("{stem} (static)");
+        for (at, line) in lines(&file.bytes) {
+            let Some(text) = self.text(file, at, line) else {
+                continue;
+            };
+            let text = text.trim();
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let Some((value, info)) = text.split_once(',') else {
+                self.report.refuse(&file.path, at, Reason::Columns, text);
+                continue;
+            };
+            let info = info.split(',').next().unwrap_or_default();
+            let info = format!("{}{category}", info.trim().trim_matches('"'));
+            let kind = ListKind::Static;
+            let origin = self.origin(Stage::Static, kind, &file.path, &info, &reference);
+            if let Some(entry) = entry(value, Dialect::Static) {
+                self.add(origin, &entry, &file.path, at, value.trim());
+            }
+        }
+    }
 }
 
 fn build_options(collections: &[Collection], options: &AssembleOptions) -> BuildOptions {
@@ -125,31 +331,6 @@ fn build_options(collections: &[Collection], options: &AssembleOptions) -> Build
                 .chain([options.user_whitelist.as_str()]),
         ),
         excluded: ranges(excluded.iter().map(AsRef::as_ref)),
-    }
-}
-
-/// A list of `CUSTOM_TRAILS_URL`: custom lines, and each small network also as its addresses.
-fn add_remote(builder: &mut TrailBuilder, report: &mut Report, number: usize, body: &str) {
-    let source = builder.source(REMOTE_INFO, "(remote custom)", Stage::RemoteCustom);
-    let name = format!("CUSTOM_TRAILS_URL {number}");
-    for (at, line) in (1..).zip(body.lines()) {
-        let Some(entry) = entry(line, Dialect::Custom) else {
-            continue;
-        };
-        report.entries += 1;
-        if let Err(error) = builder.add(source, &entry) {
-            report.refuse(&name, at, Reason::Key(error), line);
-        }
-        let Some(IpNet::V4(net)) = parse_net(&entry) else {
-            continue;
-        };
-        let addresses = net.network()..=net.broadcast();
-        if 32 - u32::from(net.prefix_len()) <= EXPANDED.ilog2() {
-            for address in addresses {
-                // A dotted quad is never refused.
-                let _ = builder.add(source, &address.to_string());
-            }
-        }
     }
 }
 
@@ -201,101 +382,8 @@ fn label(path: &str) -> (String, String) {
     (stem.replace('_', " "), category)
 }
 
-fn add_file(builder: &mut TrailBuilder, report: &mut Report, file: &ListFile, stage: Stage) {
-    report.files += 1;
-    let (name, category) = label(&file.path);
-    if file.path.ends_with(".csv") {
-        let stem = file
-            .path
-            .rsplit('/')
-            .next()
-            .and_then(|name| name.strip_suffix(".csv"))
-            .unwrap_or_default();
-        return add_csv(
-            builder,
-            report,
-            file,
-            &format!("{stem} (static)"),
-            &category,
-        );
-    }
-    let (dialect, source) = match stage {
-        Stage::Static => (
-            Dialect::Static,
-            builder.source(&format!("{name}{category}"), "(static)", stage),
-        ),
-        _ => (Dialect::Custom, builder.source(&name, "(custom)", stage)),
-    };
-    for (at, line) in lines(&file.bytes) {
-        match std::str::from_utf8(line) {
-            Ok(text) => add_line(builder, report, file, at, text, dialect, source),
-            Err(_) => report.refuse(
-                &file.path,
-                at,
-                Reason::Encoding,
-                &String::from_utf8_lossy(line),
-            ),
-        }
-    }
-}
-
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     (1..).zip(bytes.split(|byte| *byte == b'\n'))
-}
-
-fn add_line(
-    builder: &mut TrailBuilder,
-    report: &mut Report,
-    file: &ListFile,
-    at: usize,
-    text: &str,
-    dialect: Dialect,
-    source: SourceId,
-) {
-    let Some(entry) = entry(text, dialect) else {
-        return;
-    };
-    report.entries += 1;
-    if let Err(error) = builder.add(source, &entry) {
-        report.refuse(&file.path, at, Reason::Key(error), text.trim());
-    }
-}
-
-/// `entry,info` rows; the info gets the folder's category.
-fn add_csv(
-    builder: &mut TrailBuilder,
-    report: &mut Report,
-    file: &ListFile,
-    reference: &str,
-    category: &str,
-) {
-    for (at, line) in lines(&file.bytes) {
-        let Ok(text) = std::str::from_utf8(line) else {
-            report.refuse(
-                &file.path,
-                at,
-                Reason::Encoding,
-                &String::from_utf8_lossy(line),
-            );
-            continue;
-        };
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        let Some((value, info)) = text.split_once(',') else {
-            report.refuse(&file.path, at, Reason::Columns, text);
-            continue;
-        };
-        let info = info
-            .split(',')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .trim_matches('"');
-        let source = builder.source(&format!("{info}{category}"), reference, Stage::Static);
-        add_line(builder, report, file, at, value, Dialect::Static, source);
-    }
 }
 
 #[cfg(test)]

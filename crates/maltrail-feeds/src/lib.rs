@@ -10,12 +10,17 @@
 
 pub mod assemble;
 pub mod canary;
+pub mod catalog;
 pub mod clock;
 pub mod collection;
+pub mod diff;
 pub mod embedded;
+pub mod explain;
+pub mod export;
 pub mod fetch;
 pub mod formats;
 pub mod gather;
+pub mod lint;
 pub mod load;
 mod place;
 pub mod registry;
@@ -23,7 +28,8 @@ pub mod report;
 pub mod store;
 pub mod update;
 
-pub use assemble::{AssembleOptions, Sources, assemble};
+pub use assemble::{AssembleOptions, Sources, assemble, assemble_listed};
+pub use catalog::Catalog;
 pub use clock::{Clock, Job};
 pub use collection::{Collection, CollectionError};
 pub use fetch::{Answer, Fetch, FetchError, Fresh, HttpFetch, Limits, Request};

@@ -1,16 +1,19 @@
 //! The program from arguments to exit code: the only place that knows all parts.
 //!
 //! Exit codes: 0 for a normal end, also by SIGINT or SIGTERM, and for `--help`, `--version` and a
-//! passed `-T`; 1 for everything that keeps the sensor from doing its work.
+//! passed `-T`; 1 for everything that keeps the sensor from doing its work. Commands that answer a question say
+//! themselves what 0 and 1 mean, and end with 2 when there is no answer.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use maltrail_core::config::{Config, Environment, Level, Message, TimestampSource};
+use maltrail_feeds::lint;
 use tracing::{info, warn};
 
-use crate::cli::{Cli, Command, Timestamps};
+use crate::cli::{Cli, Command, LintLevel, Timestamps};
+use crate::commands;
 use crate::console::{self, Verbosity, complain, say};
 use crate::selftest::{self, Switches};
 use crate::sense::Run;
@@ -40,7 +43,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             complain(&format!("{error:#}"), None);
-            ExitCode::FAILURE
+            // Commands that answer a question need 1 for an answer.
+            match cli.command {
+                Some(Command::Explain { .. } | Command::Lint { .. } | Command::Trails { .. }) => {
+                    ExitCode::from(2)
+                }
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -70,6 +79,24 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         };
         update::run(&config, &environment, &request)?;
         return Ok(true);
+    }
+    if let Some(Command::Explain { indicator, json }) = &cli.command {
+        return commands::explain::run(&config, &environment, indicator, *json);
+    }
+    if let Some(Command::Lint { files, level, json }) = &cli.command {
+        let request = commands::lint::Request {
+            files,
+            least: match level {
+                LintLevel::Note => lint::Level::Note,
+                LintLevel::Warning => lint::Level::Warning,
+                LintLevel::Error => lint::Level::Error,
+            },
+            json: *json,
+        };
+        return commands::lint::run(&config, &request);
+    }
+    if let Some(Command::Trails { command }) = &cli.command {
+        return commands::trails::run(&config, &environment, command);
     }
     if let Some(Command::Selftest { json, list, names }) = &cli.command {
         show(&messages, true);

@@ -12,6 +12,7 @@
 pub mod app;
 pub mod capture;
 pub mod cli;
+mod commands;
 mod console;
 mod live;
 pub mod observables;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use maltrail_core::config::{Config, SslMode};
+use maltrail_core::event::Seal;
 use maltrail_core::time::Zone;
 use maltrail_feeds::clock::Said;
 use maltrail_feeds::{Clock, Job};
@@ -371,18 +372,14 @@ async fn open_udp(config: &Config) -> anyhow::Result<Option<UdpIntake>> {
     let Some((host, port)) = &config.server.udp else {
         return Ok(None);
     };
-    if config.server.udp_key.is_some() {
-        bail!(
-            "UDP_KEY is not available in this version: events without the key would be taken, too; remove the line"
-        );
-    }
     let addresses = resolve(host, *port)
         .await
         .with_context(|| format!("UDP_ADDRESS `{host}` has no address"))?;
     let Some(&address) = addresses.first() else {
         return Ok(None);
     };
-    let socket = UdpIntake::bind(address, config.server.udp_allowlist.clone());
+    let seal = config.server.udp_key.as_deref().map(Seal::new);
+    let socket = UdpIntake::bind(address, config.server.udp_allowlist.clone(), seal);
     socket
         .map(Some)
         .map_err(|error| bind_error("UDP_ADDRESS", "UDP_PORT", address, &error))

@@ -130,29 +130,20 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 pub const PENDING: &[&str] = &[
     "SSL_PEM",
     "ENABLE_HSTS",
-    "UDP_KEY",
-    "HUNT_TIME_BUDGET",
     "IP_ALIASES",
     "HEADER_LOGO",
-    "HOME_LAT",
-    "HOME_LON",
-    "DISABLE_RIPE_LOOKUPS",
     "INDEX_MAX_SIZE",
     "RETENTION_DAYS",
     "COMPRESS_AFTER_DAYS",
-    "FAIL2BAN_REGEX",
-    "FAIL2BAN_ALLOWLIST",
-    "BLACKLIST",
-    "BLACKLIST_ALLOWLIST",
     "ALERT_WEBHOOK_URL",
     "ALERT_SEVERITY",
     "ALERT_FORMAT",
     "ALERT_THROTTLE",
 ];
 
-/// Whether nothing acts on the option yet; families such as `BLACKLIST_<NAME>` are among them.
+/// Whether nothing acts on the option yet.
 pub fn is_pending(name: &str) -> bool {
-    PENDING.contains(&name) || (name.starts_with("BLACKLIST_") && in_family(name))
+    PENDING.contains(&name)
 }
 
 /// Whether the option has its default or the value of the shipped file.
@@ -336,7 +327,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "",
         Commented("a long random text"),
-        "Shared key that authenticates events of our sensors.",
+        "Shared key of sensors and server: the server takes only events that show it, and sensors show it to LOG_SERVER. Old programs cannot.",
     ),
     row(
         "USE_SERVER_UPDATE_TRAILS",
@@ -1290,9 +1281,9 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#BLACKLIST_ALLOWLIST").expect("the line");
+        let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("BLACKLIST_SSH") && !is_pending("HTTP_PORT"));
+        assert!(is_pending("SSL_PEM") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use regex::Regex;
 
 use super::Whitelist;
-use super::key::{KeyError, leading_quad, may_hold_patterns, normalize};
+use super::key::{KeyError, key_hash, leading_quad, may_hold_patterns, normalize};
 use crate::addr::{NetworkSet, parse_ip};
 
 /// Order of sources.
@@ -221,13 +221,14 @@ impl TrailBuilder {
         }
     }
 
-    /// Adds an entry (as [`super::line::entry`] cleans it).
+    /// Adds an entry (as [`super::line::entry`] cleans it); the [`key_hash`] of its key.
     ///
     /// # Errors
     /// Why it can never match; nothing is added then.
-    pub fn add(&mut self, source: SourceId, entry: &str) -> Result<(), KeyError> {
+    pub fn add(&mut self, source: SourceId, entry: &str) -> Result<u64, KeyError> {
         let patterns = may_hold_patterns(self.references.get(u32::from(source.reference)));
         let key = normalize(entry, patterns)?;
+        let hash = key_hash(&key);
         let SourceId {
             info,
             reference,
@@ -240,18 +241,18 @@ impl TrailBuilder {
         };
         let Some(at) = table.find(&key) else {
             table.push(&key, info, reference);
-            return Ok(());
+            return Ok(hash);
         };
         if matches!(stage, Stage::Static | Stage::RemoteCustom) {
             table.replace(at, info, reference);
-            return Ok(());
+            return Ok(hash);
         }
         table.meet(at, reference);
         let old = table.entries.get(at as usize).copied();
         if old.is_some_and(|old| self.replaces((info, reference), (old.info, old.reference))) {
             self.front.replace(at, info, reference);
         }
-        Ok(())
+        Ok(hash)
     }
 
     /// The rules 2 to 6 of `spec` trails §4.

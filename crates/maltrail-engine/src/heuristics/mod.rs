@@ -77,7 +77,6 @@ pub(crate) struct Enabled {
 
 impl Enabled {
     /// None of them.
-    #[cfg(test)]
     pub(crate) const OFF: Self = Self {
         long_domain: false,
         port_scanning: false,

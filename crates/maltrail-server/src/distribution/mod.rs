@@ -125,7 +125,7 @@ impl Files {
     /// Whether a form is to be made, or tried again.
     fn is_due(&self, form: Form) -> bool {
         let failed = self.failed.get(&form);
-        failed.map_or(!self.is_settled(form), |since| since.elapsed() > RETRY)
+        failed.map_or_else(|| !self.is_settled(form), |since| since.elapsed() > RETRY)
     }
 
     fn is_settled(&self, form: Form) -> bool {

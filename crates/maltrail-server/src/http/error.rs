@@ -71,6 +71,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
     }
 
+    pub(crate) fn too_large() -> Self {
+        let text = "The request body is too large.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body", text)
+    }
+
     pub(crate) fn busy(secs: u64) -> Self {
         let mut error = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

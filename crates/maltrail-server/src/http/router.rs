@@ -10,9 +10,6 @@ use super::middleware;
 use crate::state::AppState;
 use crate::{api, assets};
 
-/// Largest request body in bytes. Forms and JSON bodies here hold a name and two passwords.
-const BODY_BYTES: usize = 64 * 1024;
-
 /// One row.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
@@ -125,7 +122,7 @@ pub(crate) fn router(state: AppState) -> Router {
     }
     router
         .fallback(assets::serve)
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(DefaultBodyLimit::max(middleware::BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), middleware::limit))
         .layer(from_fn(middleware::headers))
         .with_state(state)
