@@ -375,22 +375,8 @@ fn check(feed: &Feed, url: &str, body: &mut Body) -> Result<(), String> {
     file.take(START_BYTES)
         .read_to_end(&mut start)
         .map_err(|error| error.to_string())?;
-    let start = String::from_utf8_lossy(&start).to_ascii_lowercase();
-    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    if start.is_empty() {
-        return Err(format!(
-            "the answer of {url} is empty: `{}` is missing",
-            feed.marker
-        ));
-    }
-    if is_page(feed, start) {
-        return Err(format!("the answer of {url} is a web page"));
-    }
-    if ["404: not found", "404 not found", "not found"]
-        .iter()
-        .any(|text| start.starts_with(text))
-    {
-        return Err(format!("the answer of {url} says that it was not found"));
+    if let Some(reason) = no_list(&start, !may_be_page(feed)) {
+        return Err(format!("the answer of {url} {reason}"));
     }
     let file = body.open().map_err(|error| error.to_string())?;
     match holds(&marker, BufReader::with_capacity(1 << 16, file)) {
@@ -403,17 +389,32 @@ fn check(feed: &Feed, url: &str, body: &mut Body) -> Result<(), String> {
     }
 }
 
-/// Whether a body is a web page where the feed's format is none.
-fn is_page(feed: &Feed, start: &str) -> bool {
-    let pages = matches!(
+/// Why a body that starts like this is no list at all.
+pub(super) fn no_list(start: &[u8], no_page: bool) -> Option<&'static str> {
+    let start = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    let begins = |texts: &[&str]| texts.iter().any(|text| start.starts_with(text));
+    if start.is_empty() {
+        Some("is empty")
+    } else if no_page && begins(&["<!doctype html", "<html"]) {
+        Some("is a web page")
+    } else if begins(&["404: not found", "404 not found", "not found"]) {
+        Some("says that it was not found")
+    } else {
+        None
+    }
+}
+
+/// Whether the feed's format reads web pages, or refuses them by itself.
+const fn may_be_page(feed: &Feed) -> bool {
+    matches!(
         feed.format,
         Format::Quads
             | Format::Atmos
             | Format::CybercrimeTracker
             | Format::Trickbot
             | Format::Archive
-    );
-    !pages && (start.starts_with("<!doctype html") || start.starts_with("<html"))
+    )
 }
 
 /// Whether the marker is anywhere in a body, also across two pieces of it.
