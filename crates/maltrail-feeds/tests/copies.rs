@@ -162,7 +162,8 @@ fn a_feed_that_fails_costs_nothing_but_its_freshness() {
     for (status, body, reason) in [
         ("503 Service Unavailable", NAMES, "503"),
         ("404 Not Found", "", "404"),
-        ("200 OK", "", "is missing"),
+        ("200 OK", "", "is empty"),
+        ("200 OK", "a.biz\n", "is missing"),
         (
             "200 OK",
             "\n<!DOCTYPE HTML><p>malwaredomains.com\nx.biz\n",

@@ -1,8 +1,10 @@
 //! A downloaded body: up to 128 KiB in memory, beyond that in an unnamed temporary file, so that eight
-//! downloads at once need little memory whatever their size. Its SHA-256 is known when it is complete.
+//! downloads at once need little memory whatever their size. The file lies in the folder that is asked for, as
+//! the system's own may be in memory. Its SHA-256 is known when it is complete.
 
 use std::fmt;
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 use tempfile::SpooledTempFile;
@@ -13,6 +15,7 @@ const SPOOL_BYTES: usize = 128 << 10;
 /// A complete body.
 pub struct Body {
     file: SpooledTempFile,
+    folder: Option<PathBuf>,
     len: u64,
     digest: String,
 }
@@ -23,9 +26,14 @@ impl Body {
     /// # Errors
     /// When a large one finds no room in the folder of temporary files.
     pub fn of(bytes: &[u8]) -> io::Result<Self> {
-        let mut writer = BodyWriter::new();
+        let mut writer = BodyWriter::new(None);
         writer.write_all(bytes)?;
         Ok(writer.finish())
+    }
+
+    /// Another body whose file lies in the same folder.
+    pub fn beside(&self) -> BodyWriter {
+        BodyWriter::new(self.folder.as_deref())
     }
 
     /// Its size in bytes.
@@ -75,15 +83,20 @@ impl fmt::Debug for Body {
 /// A body that is being written.
 pub struct BodyWriter {
     file: SpooledTempFile,
+    folder: Option<PathBuf>,
     len: u64,
     context: Context,
 }
 
 impl BodyWriter {
-    /// An empty one.
-    pub fn new() -> Self {
+    /// An empty one; when it is large its file lies in `folder`, or where the system puts such files.
+    pub fn new(folder: Option<&Path>) -> Self {
         Self {
-            file: tempfile::spooled_tempfile(SPOOL_BYTES),
+            file: match folder {
+                Some(folder) => tempfile::spooled_tempfile_in(SPOOL_BYTES, folder),
+                None => tempfile::spooled_tempfile(SPOOL_BYTES),
+            },
+            folder: folder.map(Path::to_owned),
             len: 0,
             context: Context::new(&SHA256),
         }
@@ -103,15 +116,10 @@ impl BodyWriter {
     pub fn finish(self) -> Body {
         Body {
             file: self.file,
+            folder: self.folder,
             len: self.len,
             digest: hex(self.context.finish().as_ref()),
         }
-    }
-}
-
-impl Default for BodyWriter {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

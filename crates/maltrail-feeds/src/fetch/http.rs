@@ -135,7 +135,7 @@ impl HttpFetch {
         }
         let answer = asked.send().map_err(failure)?;
         match answer.status() {
-            StatusCode::OK => self.take(answer, request.max_bytes, started),
+            StatusCode::OK => self.take(answer, request, started),
             StatusCode::NOT_MODIFIED if request.is_conditional() => Ok(Answer::Unchanged),
             status => Err(Failure {
                 error: FetchError::Status(status.as_u16()),
@@ -151,13 +151,14 @@ impl HttpFetch {
     fn take(
         &self,
         mut answer: Response,
-        max_bytes: u64,
+        request: &Request<'_>,
         started: Instant,
     ) -> Result<Answer, Failure> {
+        let max_bytes = request.max_bytes;
         if answer.content_length().is_some_and(|len| len > max_bytes) {
             return Err(FetchError::TooLarge(max_bytes).into());
         }
-        let mut body = BodyWriter::new();
+        let mut body = BodyWriter::new(request.folder);
         let mut chunk = vec![0; 64 << 10];
         loop {
             let count = answer

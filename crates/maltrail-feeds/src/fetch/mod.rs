@@ -9,6 +9,8 @@ mod http;
 
 pub(crate) use body::hex;
 
+use std::path::Path;
+
 pub use body::{Body, BodyWriter};
 pub use http::{HttpFetch, Limits};
 
@@ -31,6 +33,8 @@ pub struct Request<'a> {
     pub key: Option<(&'a str, &'a str)>,
     /// Largest body that is taken.
     pub max_bytes: u64,
+    /// Where a large body is put while it is used; none means where the system puts temporary files.
+    pub folder: Option<&'a Path>,
 }
 
 impl<'a> Request<'a> {
@@ -42,6 +46,7 @@ impl<'a> Request<'a> {
             last_modified: None,
             key: None,
             max_bytes: LIST_BYTES,
+            folder: None,
         }
     }
 

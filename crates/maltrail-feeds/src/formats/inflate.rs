@@ -22,16 +22,17 @@ pub fn inflate(mut body: Body, member: &str, max_bytes: u64) -> Result<Body, Str
     let mut magic = [0; 4];
     let file = body.open().map_err(|error| error.to_string())?;
     let count = file.read(&mut magic).map_err(|error| error.to_string())?;
+    let out = body.beside();
     let file = body.open().map_err(|error| error.to_string())?;
     match magic.get(..count) {
-        Some([0x1f, 0x8b, ..]) => drain(MultiGzDecoder::new(BufReader::new(file)), max_bytes),
+        Some([0x1f, 0x8b, ..]) => drain(MultiGzDecoder::new(BufReader::new(file)), out, max_bytes),
         Some([b'P', b'K', 3, 4]) => {
             let found = find(file, member).map_err(|error| format!("damaged zip: {error}"))?;
             let input = BufReader::new(file.take(found.packed_bytes));
             let mut crc = Crc::new();
             let out = match found.method {
-                0 => drain(Summed(input, &mut crc), max_bytes),
-                8 => drain(Summed(DeflateDecoder::new(input), &mut crc), max_bytes),
+                0 => drain(Summed(input, &mut crc), out, max_bytes),
+                8 => drain(Summed(DeflateDecoder::new(input), &mut crc), out, max_bytes),
                 other => Err(format!("zip method {other} is not supported: use deflate")),
             }?;
             if crc.sum() == found.crc {
@@ -44,8 +45,7 @@ pub fn inflate(mut body: Body, member: &str, max_bytes: u64) -> Result<Body, Str
     }
 }
 
-fn drain(mut input: impl Read, max_bytes: u64) -> Result<Body, String> {
-    let mut out = BodyWriter::new();
+fn drain(mut input: impl Read, mut out: BodyWriter, max_bytes: u64) -> Result<Body, String> {
     let mut chunk = vec![0; 64 << 10];
     loop {
         let count = input

@@ -20,6 +20,9 @@ use crate::store::{FeedRows, FeedStatus, Kept, Store};
 /// Start of a body that is looked at for signs of an error page.
 const START_BYTES: u64 = 512;
 
+/// How long a copy stands in for pages that give nothing, in seconds: a week. Then what answers is taken.
+const PATIENCE: u64 = 7 * 86_400;
+
 /// What all questions of an update share.
 pub(super) struct Inquiry<'a> {
     pub(super) fetch: &'a dyn Fetch,
@@ -80,6 +83,8 @@ pub(super) struct Origin {
     pub(super) last_modified: Option<String>,
     pub(super) raw_digest: String,
     pub(super) recipe: String,
+    /// Pages that gave nothing, and why.
+    pub(super) missing: Option<String>,
 }
 
 /// A failure with the status of the answer, when there was one.
@@ -213,7 +218,7 @@ impl Inquiry<'_> {
     ) -> Result<Bodies, Trouble> {
         let mut bodies = Vec::new();
         let mut origin = Origin::default();
-        let mut failure = None;
+        let (mut failure, mut failed) = (None, 0);
         for url in &feed.urls {
             // Of several pages that add up, one that is unchanged says nothing about the others.
             let one = feed.backup || feed.urls.len() == 1;
@@ -224,6 +229,7 @@ impl Inquiry<'_> {
                 Ok(None) => return Ok(Bodies::Unchanged),
                 Err(trouble) => {
                     failure.get_or_insert(trouble);
+                    failed += 1;
                     continue;
                 }
             };
@@ -238,7 +244,10 @@ impl Inquiry<'_> {
                 match self.page(feed, &next, None) {
                     Ok(Some((page, _))) => bodies.push(page),
                     Ok(None) => {}
-                    Err(trouble) => failure = Some(trouble),
+                    Err(trouble) => {
+                        failure = Some(trouble);
+                        failed += 1;
+                    }
                 }
             }
             bodies.push(body);
@@ -248,6 +257,19 @@ impl Inquiry<'_> {
         }
         match failure {
             Some(trouble) if bodies.is_empty() => Err(trouble),
+            Some(Trouble(reason, http_status)) if !feed.backup => {
+                let all = feed.urls.len();
+                let missing = format!("{failed} of {all} addresses gave nothing: {reason}");
+                let age = self
+                    .rules
+                    .now
+                    .saturating_sub(status.last_success.unwrap_or(0));
+                if same_recipe && age < PATIENCE {
+                    return Err(Trouble(missing, http_status));
+                }
+                origin.missing = Some(missing);
+                Ok(Bodies::New(bodies, origin))
+            }
             _ => Ok(Bodies::New(bodies, origin)),
         }
     }
@@ -306,6 +328,7 @@ impl Inquiry<'_> {
             last_modified: known.and_then(|status| status.last_modified.as_deref()),
             key: in_header.map(|key| (feed.key_header.as_str(), key)),
             max_bytes,
+            folder: self.store.spool(),
         };
         let answer = self.fetch.get(&request).map_err(|error| {
             let status = error.status();
@@ -352,22 +375,8 @@ fn check(feed: &Feed, url: &str, body: &mut Body) -> Result<(), String> {
     file.take(START_BYTES)
         .read_to_end(&mut start)
         .map_err(|error| error.to_string())?;
-    let start = String::from_utf8_lossy(&start).to_ascii_lowercase();
-    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    if start.is_empty() {
-        return Err(format!(
-            "the answer of {url} is empty: `{}` is missing",
-            feed.marker
-        ));
-    }
-    if is_page(feed, start) {
-        return Err(format!("the answer of {url} is a web page"));
-    }
-    if ["404: not found", "404 not found", "not found"]
-        .iter()
-        .any(|text| start.starts_with(text))
-    {
-        return Err(format!("the answer of {url} says that it was not found"));
+    if let Some(reason) = no_list(&start, !may_be_page(feed)) {
+        return Err(format!("the answer of {url} {reason}"));
     }
     let file = body.open().map_err(|error| error.to_string())?;
     match holds(&marker, BufReader::with_capacity(1 << 16, file)) {
@@ -380,17 +389,32 @@ fn check(feed: &Feed, url: &str, body: &mut Body) -> Result<(), String> {
     }
 }
 
-/// Whether a body is a web page where the feed's format is none.
-fn is_page(feed: &Feed, start: &str) -> bool {
-    let pages = matches!(
+/// Why a body that starts like this is no list at all.
+pub(super) fn no_list(start: &[u8], no_page: bool) -> Option<&'static str> {
+    let start = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    let begins = |texts: &[&str]| texts.iter().any(|text| start.starts_with(text));
+    if start.is_empty() {
+        Some("is empty")
+    } else if no_page && begins(&["<!doctype html", "<html"]) {
+        Some("is a web page")
+    } else if begins(&["404: not found", "404 not found", "not found"]) {
+        Some("says that it was not found")
+    } else {
+        None
+    }
+}
+
+/// Whether the feed's format reads web pages, or refuses them by itself.
+const fn may_be_page(feed: &Feed) -> bool {
+    matches!(
         feed.format,
         Format::Quads
             | Format::Atmos
             | Format::CybercrimeTracker
             | Format::Trickbot
             | Format::Archive
-    );
-    !pages && (start.starts_with("<!doctype html") || start.starts_with("<html"))
+    )
 }
 
 /// Whether the marker is anywhere in a body, also across two pieces of it.

@@ -5,11 +5,12 @@
 //! ```
 //!
 //! Questions run in parallel, eight at once and two a host; results do not depend on who answers first. A
-//! feed that fails or answers what cannot be contributes its last good copy ([`crate::store`]), a list
-//! elsewhere nothing; each is named in the result, and the others go on. Entries lie in files, not in memory.
+//! feed or list that fails or answers what cannot be contributes its last good copy ([`crate::store`]); each is
+//! named in the result, and the others go on. Entries lie in files, not in memory.
 
 mod archive;
 mod ask;
+mod lists;
 mod schedule;
 mod settle;
 
@@ -20,7 +21,7 @@ use maltrail_core::config::TrailsConfig;
 use regex::Regex;
 
 use crate::canary::Canaries;
-use crate::fetch::{Answer, Fetch, LIST_BYTES, Request};
+use crate::fetch::Fetch;
 use crate::registry::{self, Feed, Format};
 use crate::store::{FeedRows, Store};
 use ask::{Copy, Inquiry, Reply};
@@ -81,7 +82,7 @@ enum Job {
 /// What came of it.
 enum Done {
     Feed(Reply, Copy),
-    List(Result<String, String>),
+    List(lists::Reply),
 }
 
 /// Fetches every feed that is wanted, and the user's lists. `progress` hears sources done and all.
@@ -123,13 +124,13 @@ pub fn gather(
             let (reply, copy) = inquiry.ask(feed);
             Done::Feed(reply, copy)
         }
-        Job::List(url) => Done::List(list(url, fetch)),
+        Job::List(url) => Done::List(lists::ask(&inquiry, url)),
     };
     let results = schedule::run(&jobs, host, work, &mut |done| progress(done, jobs.len()));
     for (job, done) in jobs.iter().zip(results) {
         match job {
             Job::Feed(feed) => gathered.add_feed(feed, done, rules, store),
-            Job::List(url) => gathered.add_list(url, done),
+            Job::List(url) => gathered.add_list(url, done, rules, store),
         }
     }
     gathered
@@ -147,29 +148,29 @@ impl Gathered {
         self.sources.push(made.source);
     }
 
-    fn add_list(&mut self, url: &str, done: Option<Done>) {
-        let result = match done {
-            Some(Done::List(result)) => result,
-            _ => Err("it could not be read".to_owned()),
+    fn add_list(&mut self, url: &str, done: Option<Done>, rules: &Rules, store: &mut Store) {
+        let (text, source) = match done {
+            Some(Done::List(reply)) => lists::settle(url, reply, rules.now, store),
+            _ => (
+                None,
+                Source {
+                    name: url.to_owned(),
+                    error: Some(UNREADABLE.to_owned()),
+                    ..Source::default()
+                },
+            ),
         };
-        let mut source = Source {
-            name: url.to_owned(),
-            ..Source::default()
-        };
-        match result {
-            Ok(body) => {
-                source.entries = body.lines().count();
-                self.remote.push(body);
-            }
-            Err(error) => source.error = Some(error),
-        }
+        self.remote.extend(text);
         self.sources.push(source);
     }
 }
 
+/// Why an answer has no result: reading it ended in a panic, which no answer may bring about.
+const UNREADABLE: &str = "it could not be read: please report this answer";
+
 fn internal() -> Reply {
     Reply::Failed {
-        reason: "it could not be read: please report this answer".to_owned(),
+        reason: UNREADABLE.to_owned(),
         http_status: None,
     }
 }
@@ -211,18 +212,6 @@ fn full(url: &str) -> String {
         url.to_owned()
     } else {
         format!("http://{url}")
-    }
-}
-
-fn list(url: &str, fetch: &dyn Fetch) -> Result<String, String> {
-    match fetch.get(&Request::plain(url)) {
-        Ok(Answer::Fresh(mut fresh)) => {
-            let bytes = fresh.body.bytes(LIST_BYTES);
-            let bytes = bytes.map_err(|error| error.to_string())?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        }
-        Ok(Answer::Unchanged) => Err("answer 304 to a question without condition".to_owned()),
-        Err(error) => Err(error.to_string()),
     }
 }
 

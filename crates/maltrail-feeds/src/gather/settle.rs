@@ -255,6 +255,9 @@ fn take_rows(
         counts,
         origin,
     } = fetched;
+    if let Some(missing) = &origin.missing {
+        store.note(format!("{}: {missing}", status.name));
+    }
     if let Some(failure) = kept.failure {
         store.note(format!("no copy of {} is kept: {failure}", status.name));
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use maltrail_core::config::{Config, Environment};
 
 use super::*;
-use crate::fetch::{FetchError, Fresh};
+use crate::fetch::{Answer, FetchError, Fresh, Request};
 
 /// Bodies by address; remembers what it was asked.
 #[derive(Default)]
@@ -184,6 +184,26 @@ fn pages_add_up_and_backups_stand_in() {
 }
 
 #[test]
+fn a_page_that_gives_nothing_costs_no_entry_for_a_week() {
+    let root = tempfile::tempdir().expect("folder");
+    let file = feed(
+        "both",
+        "format = \"lines\"\nurls = [\"http://a/1\", \"http://a/2\"]",
+    );
+    let part = Web::of(&[("http://a/2", "b.biz\nnew.biz\n")]);
+    let (first, store) = gathered(root.path(), &file, "", &part);
+    assert_eq!(texts(&first), ["b.biz", "new.biz"], "better than nothing");
+    let note = "both: 1 of 2 addresses gave nothing: answer 404";
+    assert_eq!(store.notes(), [note]);
+    let whole = Web::of(&[("http://a/1", "a.biz\n"), ("http://a/2", "b.biz\n")]);
+    gathered(root.path(), &file, "", &whole);
+    let (third, _) = gathered(root.path(), &file, "", &part);
+    assert_eq!(texts(&third), ["a.biz", "b.biz"]);
+    let error = third.sources[0].error.as_deref();
+    assert_eq!(error, Some("1 of 2 addresses gave nothing: answer 404"));
+}
+
+#[test]
 fn another_way_of_reading_makes_the_copy_old() {
     let root = tempfile::tempdir().expect("folder");
     let one = feed(
@@ -242,4 +262,63 @@ fn a_file_with_a_mistake_is_named_and_the_lists_elsewhere_go_on() {
     let (made, _) = gathered(root.path(), "[[feed]]\nname = 1\n", options, &web);
     assert_eq!(made.remote, ["mine.biz\n"]);
     assert!(made.notes[0].contains("own.toml:2: "), "{:?}", made.notes);
+}
+
+#[test]
+fn a_list_elsewhere_that_fails_stays_as_it_was() {
+    let root = tempfile::tempdir().expect("folder");
+    let url = "http://lists.example.com/own.txt";
+    let options = format!("CUSTOM_TRAILS_URL {url}\n");
+    let ask = |body: &[(&str, &'static str)]| {
+        let web = Web::of(body);
+        let (made, store) = gathered(root.path(), "", &options, &web);
+        let status = store.all().remove(0);
+        assert_eq!(status.url, url);
+        (made.remote.concat(), made.sources[0].clone(), web.asked())
+    };
+    let (text, source, asked) = ask(&[(url, "mine.biz\nother.biz\n")]);
+    assert_eq!(
+        (text.as_str(), source.error, source.unchanged),
+        ("mine.biz\nother.biz\n", None, false)
+    );
+    assert_eq!(asked, [url]);
+    for (answer, reason) in [
+        (vec![], "answer 404"),
+        (vec![(url, "")], "the answer is empty"),
+        (
+            vec![(url, "<!DOCTYPE html><p>login.example.com")],
+            "the answer is a web page",
+        ),
+    ] {
+        let (text, source, asked) = ask(&answer);
+        assert_eq!(text, "mine.biz\nother.biz\n", "{reason}");
+        assert_eq!(
+            (source.error.as_deref(), source.copy_age_secs),
+            (Some(reason), Some(0))
+        );
+        assert_eq!(asked, [format!("{url} if changed")]);
+    }
+    let (text, source, _) = ask(&[(url, "mine.biz\nother.biz\n")]);
+    assert_eq!(
+        (text.lines().count(), source.unchanged),
+        (2, true),
+        "the same bytes"
+    );
+    let (text, source, _) = ask(&[(url, "one.biz\n")]);
+    assert_eq!(
+        (text.as_str(), source.error),
+        ("one.biz\n", None),
+        "one's own list may shrink"
+    );
+    // A copy that somebody changed is not used.
+    let copies = std::fs::read_dir(root.path().join("feeds"))
+        .expect("folder")
+        .flatten();
+    let copy = copies
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().ends_with(".list.txt"));
+    std::fs::write(copy.expect("copy"), "google.com\n").expect("file");
+    let (text, source, asked) = ask(&[]);
+    assert_eq!((text.as_str(), source.copy_age_secs), ("", None));
+    assert_eq!(asked, [url], "without a condition");
 }

@@ -20,7 +20,7 @@ pub(crate) use copy::Kept;
 pub use copy::{CopyWriter, FeedRows};
 pub use status::{FeedStatus, Pending};
 
-use crate::fetch::Body;
+use crate::fetch::{Body, LIST_BYTES, hex};
 use crate::place::{folder_of, place};
 
 /// Name of the record.
@@ -31,6 +31,10 @@ const STATUS_BYTES: u64 = 16 << 20;
 const COPY_END: &str = ".copy.csv";
 /// End of an archive's file name.
 const ARCHIVE_END: &str = ".tar.gz";
+/// End of the file name of a list of the user's.
+const LIST_END: &str = ".list.txt";
+/// Ends of all copies.
+const ENDS: [&str; 3] = [COPY_END, ARCHIVE_END, LIST_END];
 /// Start and end of the names of files that are being written.
 const NEW_START: &str = ".copy-";
 const NEW_END: &str = ".new";
@@ -135,6 +139,27 @@ impl Store {
         Err(dropped(&path, name, &reason))
     }
 
+    /// The text of the last good answer of a list of the user's, if there is one.
+    ///
+    /// # Errors
+    /// When it is not what was kept.
+    pub(crate) fn list(&self, name: &str) -> Result<Option<String>, String> {
+        let Some((path, digest, _)) = self.kept(name, LIST_END) else {
+            return Ok(None);
+        };
+        let reason = match read_bounded(&path, LIST_BYTES) {
+            Ok(bytes) => {
+                let found = ring::digest::digest(&ring::digest::SHA256, &bytes);
+                if hex(found.as_ref()) == digest {
+                    return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+                }
+                "it is not what was kept (its digest differs)".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        Err(dropped(&path, name, &reason))
+    }
+
     fn kept(&self, name: &str, end: &str) -> Option<(PathBuf, &str, usize)> {
         let status = self.status.get(name)?;
         let digest = status.digest.as_deref()?;
@@ -156,6 +181,12 @@ impl Store {
         }
     }
 
+    /// Where large bodies are put while they are used; none when it cannot be made.
+    pub(crate) fn spool(&self) -> Option<&Path> {
+        fs::create_dir_all(&self.folder).ok()?;
+        Some(&self.folder)
+    }
+
     /// A new copy beside the older one.
     ///
     /// # Errors
@@ -169,8 +200,20 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn keep_archive(&self, name: &str, body: &mut Body) -> io::Result<PathBuf> {
+        self.keep(name, body, ARCHIVE_END)
+    }
+
+    /// Keeps a list of the user's beside the older one; its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn keep_list(&self, name: &str, body: &mut Body) -> io::Result<PathBuf> {
+        self.keep(name, body, LIST_END)
+    }
+
+    fn keep(&self, name: &str, body: &mut Body, end: &str) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.folder)?;
-        let target = path_of(&self.folder, name, body.digest(), ARCHIVE_END)
+        let target = path_of(&self.folder, name, body.digest(), end)
             .ok_or_else(|| io::Error::other("its name is no file name"))?;
         let mut file = copy::temporary(&self.folder)?;
         io::copy(body.open()?, file.as_file_mut())?;
@@ -228,15 +271,13 @@ impl Store {
             .status
             .values()
             .filter_map(|status| Some((&status.name, status.digest.as_deref()?)))
-            .flat_map(|(name, digest)| {
-                [COPY_END, ARCHIVE_END].map(|end| path_of(&self.folder, name, digest, end))
-            })
+            .flat_map(|(name, digest)| ENDS.map(|end| path_of(&self.folder, name, digest, end)))
             .flatten()
             .collect();
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_copy = name.ends_with(COPY_END) || name.ends_with(ARCHIVE_END);
+            let is_copy = ENDS.iter().any(|end| name.ends_with(end));
             let is_unfinished = name.starts_with(NEW_START) && name.ends_with(NEW_END);
             if is_unfinished || (is_copy && !kept.contains(&path)) {
                 // One that stays is removed by the next update.
