@@ -108,7 +108,8 @@ fn last_label<'a>(name: HostName<'a>) -> &'a str {
         .unwrap_or(text)
 }
 
-fn is_site_suffix(label: &str) -> bool {
+/// Whether names that end with this label are a site's own, which are not looked at.
+pub(crate) fn is_site_suffix(label: &str) -> bool {
     matches!(
         label,
         "alienvault"

@@ -11,6 +11,7 @@ use maltrail_core::name::HostName;
 use maltrail_core::trail::{Trail, TrailSet, Whitelist};
 use maltrail_wire::tls::Sha1;
 
+use crate::extract::is_site_suffix;
 use crate::finding::{Field, Finding};
 use crate::flow::{Endpoint, Flow};
 use crate::heuristics::Enabled;
@@ -64,6 +65,11 @@ pub struct AddressMatch {
     pub as_destination: bool,
     /// A connection from it is reported.
     pub as_source: bool,
+}
+
+/// Whether questions for this name are passed over, as it ends with a label of a site's own names.
+pub fn is_site_name(name: &str) -> bool {
+    is_site_suffix(name.rsplit('.').next().unwrap_or(name))
 }
 
 /// A name that is asked for or named by a hello.

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use maltrail_core::config::{Config, Environment, Level, Message, TimestampSource};
+use maltrail_feeds::lint;
 use tracing::{info, warn};
 
-use crate::cli::{Cli, Command, Timestamps};
+use crate::cli::{Cli, Command, LintLevel, Timestamps};
 use crate::commands;
 use crate::console::{self, Verbosity, complain, say};
 use crate::selftest::{self, Switches};
@@ -44,7 +45,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             complain(&format!("{error:#}"), None);
             // Commands that answer a question need 1 for an answer.
             match cli.command {
-                Some(Command::Explain { .. }) => ExitCode::from(2),
+                Some(Command::Explain { .. } | Command::Lint { .. } | Command::Trails { .. }) => {
+                    ExitCode::from(2)
+                }
                 _ => ExitCode::FAILURE,
             }
         }
@@ -79,6 +82,21 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     }
     if let Some(Command::Explain { indicator, json }) = &cli.command {
         return commands::explain::run(&config, &environment, indicator, *json);
+    }
+    if let Some(Command::Lint { files, level, json }) = &cli.command {
+        let request = commands::lint::Request {
+            files,
+            least: match level {
+                LintLevel::Note => lint::Level::Note,
+                LintLevel::Warning => lint::Level::Warning,
+                LintLevel::Error => lint::Level::Error,
+            },
+            json: *json,
+        };
+        return commands::lint::run(&config, &request);
+    }
+    if let Some(Command::Trails { command }) = &cli.command {
+        return commands::trails::run(&config, &environment, command);
     }
     if let Some(Command::Selftest { json, list, names }) = &cli.command {
         show(&messages, true);

@@ -63,6 +63,17 @@ pub enum Timestamps {
     Wallclock,
 }
 
+/// How bad a finding of `lint` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintLevel {
+    /// Mended by the build
+    Note,
+    /// Dropped, hidden, or not what it looks like
+    Warning,
+    /// Never matches
+    Error,
+}
+
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -96,6 +107,24 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check list files for those who write them: file, line, what and why. Exit code 0 without an error, 1 with one, 2 when a file cannot be read
+    Lint {
+        /// Files, folders (their .txt files), or `-` for standard input; below a folder `custom` the rules of own lists hold
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Show findings of this level and above
+        #[arg(long, value_enum, value_name = "LEVEL", default_value = "note")]
+        level: LintLevel,
+        /// Print one JSON object a line, the last one with the sums
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the published set: in numbers, compared, for other programs
+    Trails {
+        /// What to do
+        #[command(subcommand)]
+        command: TrailsCommand,
+    },
     /// Prove that each detector works here, with the switches of the configuration. Exit code 0 when no check failed, else 1
     Selftest {
         /// Print the result as one JSON object
@@ -108,6 +137,80 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
+}
+
+/// What `trails` does.
+#[derive(Debug, Subcommand)]
+pub enum TrailsCommand {
+    /// Rows by kind, category, label and origin, and how old they are
+    Stats {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// What one set has more, less or otherwise than another: `+` only in the new one, `-` only in the old one, `~` other label or origin. Exit code 0 when they are equal, 1 when not, 2 when one cannot be read
+    Diff {
+        /// The old set (a trails.csv; `trails.former.csv` beside TRAILS_FILE is the one before the present)
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The new set [default: TRAILS_FILE]
+        #[arg(value_name = "NEW")]
+        new: Option<PathBuf>,
+        /// Rows of each kind that are shown
+        #[arg(long, value_name = "ROWS", default_value_t = 1000)]
+        limit: usize,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the set for another program to standard output, without own, local and whitelisted hosts
+    Export {
+        /// What to write
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "csv")]
+        format: ExportFormat,
+        /// Only rows whose label this regular expression finds
+        #[arg(long, value_name = "REGEX")]
+        info: Option<String>,
+        /// Only rows of these kinds (comma list, repeatable)
+        #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',', action = ArgAction::Append)]
+        kind: Vec<TrailKind>,
+    },
+}
+
+/// Form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Rows as in TRAILS_FILE
+    Csv,
+    /// Names for /etc/hosts, at 0.0.0.0
+    Hosts,
+    /// Names as a DNS response policy zone: they and what is below them do not exist
+    Rpz,
+    /// Addresses, networks and ports as sets of an nftables table, without a rule
+    Nft,
+}
+
+/// Kind of a trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrailKind {
+    /// Host names
+    Name,
+    /// Last labels
+    Label,
+    /// Addresses
+    Address,
+    /// Addresses with a port
+    AddressPort,
+    /// Networks
+    Network,
+    /// URLs
+    Url,
+    /// Paths
+    Path,
+    /// Expressions
+    Pattern,
+    /// Certificates
+    Certificate,
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {

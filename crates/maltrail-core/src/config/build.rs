@@ -584,6 +584,39 @@ mod tests {
     }
 
     #[test]
+    fn feeds_of_ones_own_and_keys_are_read() {
+        let root = std::env::temp_dir().join(format!("maltrail-feeds-{}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("folder");
+        let parse = |text: &str| Config::parse(text, "f", &root, &environment());
+        let (config, messages) =
+            parse("AUTH_KEY_OTX 0123\nENABLED_FEEDS Ipsum, threatview\n").expect("valid");
+        assert_eq!(messages, [], "keys take effect");
+        assert_eq!(
+            config.trails.feed_keys.get("OTX").map(String::as_str),
+            Some("0123")
+        );
+        assert_eq!(config.trails.enabled_feeds, ["ipsum", "threatview"]);
+        assert_eq!(config.trails.custom_feeds, None);
+        assert!(
+            config
+                .trails
+                .home_networks
+                .contains([192, 168, 1, 1].into())
+        );
+        std::fs::write(root.join("feeds.toml"), "").expect("file");
+        let (config, _) = parse("").expect("valid");
+        assert_eq!(config.trails.custom_feeds, Some(root.join("feeds.toml")));
+        let error = parse("CUSTOM_FEEDS_FILE /nowhere/feeds.toml\n").expect_err("missing");
+        assert!(
+            error
+                .to_string()
+                .contains("CUSTOM_FEEDS_FILE: missing file"),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&root).expect("removed");
+    }
+
+    #[test]
     fn the_file_is_the_given_one_or_that_of_the_environment() {
         let mut environment = Environment::default();
         let named = |environment: &Environment| Config::locate(None, environment);

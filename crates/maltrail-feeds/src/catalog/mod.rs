@@ -28,7 +28,7 @@ use maltrail_core::time::Day;
 use maltrail_core::trail::key::key_hash;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-pub(crate) use blocks::Blocks;
+pub(crate) use blocks::{Blocks, is_reference};
 pub(crate) use listing::ListId;
 pub use listing::{FeedFacts, ListKind, Listings};
 pub use write::CatalogOutcome;

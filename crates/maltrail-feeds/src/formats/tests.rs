@@ -195,7 +195,7 @@ fn damage_gives_less_or_an_error_and_never_more_than_the_body_holds() {
             check(&body[..len]);
         }
         for at in 0..body.len() {
-            for flip in [0x01, 0x20, 0x80, 0xff] {
+            for flip in [0x20, 0x83] {
                 let mut bytes = body.to_vec();
                 bytes[at] ^= flip;
                 check(&bytes);

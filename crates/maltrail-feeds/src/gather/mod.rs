@@ -11,7 +11,6 @@
 mod archive;
 mod ask;
 mod schedule;
-mod set;
 mod settle;
 
 use std::path::PathBuf;
@@ -25,7 +24,6 @@ use crate::fetch::{Answer, Fetch, LIST_BYTES, Request};
 use crate::registry::{self, Feed, Format};
 use crate::store::{FeedRows, Store};
 use ask::{Copy, Inquiry, Reply};
-pub use set::whole_set;
 
 /// What was fetched.
 #[derive(Debug, Default)]
@@ -227,3 +225,6 @@ fn list(url: &str, fetch: &dyn Fetch) -> Result<String, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

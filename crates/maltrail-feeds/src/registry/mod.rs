@@ -4,6 +4,7 @@ mod own;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
 use ring::digest::{SHA256, digest};
@@ -270,7 +271,9 @@ pub enum Keeps {
 /// # Errors
 /// Never for the embedded file, which a test reads.
 pub fn feeds() -> Result<Vec<Feed>, FeedsError> {
-    read(&embedded::feeds(), Path::new("feeds.toml"))
+    static OURS: LazyLock<Result<Vec<Feed>, FeedsError>> =
+        LazyLock::new(|| read(&embedded::feeds(), Path::new("feeds.toml")));
+    OURS.clone()
 }
 
 /// The feeds of the product with the user's own: one of the same name replaces ours. A file that cannot be

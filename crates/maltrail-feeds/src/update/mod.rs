@@ -11,6 +11,7 @@
 mod inputs;
 mod publish;
 mod record;
+mod server;
 mod summary;
 
 use std::fs;
@@ -18,18 +19,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use maltrail_core::config::{Environment, TrailsConfig};
-use maltrail_core::trail::build::{BuildOptions, Stage, TrailBuilder};
 
-use self::inputs::{Digest, own_lists};
+use self::inputs::own_lists;
 use self::record::{Record, Stamp};
 use crate::assemble::{AssembleOptions, Sources, assemble_listed};
 use crate::catalog::Catalog;
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
-use crate::gather::{Gathered, Rules, Source, gather, whole_set};
+use crate::gather::{Gathered, Rules, Source, gather};
 use crate::load;
 use crate::place::{Lock, folder_of, sweep};
-use crate::report::{Reason, Report};
+use crate::report::Report;
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
@@ -307,6 +307,7 @@ impl Update<'_> {
                 .from
                 .and_then(|from| from.canonicalize().ok())
                 .or(former.from),
+            etag: former.etag,
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {
@@ -319,60 +320,6 @@ impl Update<'_> {
                 folder.display()
             ));
         }
-    }
-
-    /// Takes the whole set from a server: normalised, sorted, nothing else of a build.
-    fn take_server_set(
-        &self,
-        url: &str,
-        fetch: &dyn Fetch,
-        folder: &Path,
-        progress: &mut dyn FnMut(Phase),
-    ) -> Result<Outcome, UpdateError> {
-        let rows = whole_set(url, fetch).map_err(|reason| UpdateError::Server {
-            url: url.to_owned(),
-            reason,
-        })?;
-        let mut digest = Digest::new();
-        for row in &rows {
-            digest.add(&[&row.text, &row.info, &row.reference]);
-        }
-        let digest = digest.finish();
-        let record = Record::read(folder);
-        let source = |refused| Source {
-            name: url.to_owned(),
-            entries: rows.len(),
-            refused,
-            ..Source::default()
-        };
-        let mut outcome = if let Some(count) = self.stands(&record, &digest) {
-            Outcome {
-                rows: count,
-                before: Some(count),
-                bytes: Stamp::of(&self.config.file).map_or(0, |stamp| stamp.bytes),
-                unchanged: true,
-                report: Report::default(),
-                sources: vec![source(0)],
-                status: Vec::new(),
-                notes: Vec::new(),
-            }
-        } else {
-            let mut builder = TrailBuilder::new(BuildOptions::default());
-            let mut report = Report {
-                entries: rows.len(),
-                ..Report::default()
-            };
-            for (at, row) in (1..).zip(&rows) {
-                let source = builder.source(&row.info, &row.reference, Stage::Static);
-                if let Err(error) = builder.add(source, &row.text) {
-                    report.refuse(url, at, Reason::Key(error), &row.text);
-                }
-            }
-            let source = source(report.refused_total());
-            self.replace(&builder.finish(), report, vec![source], &record, progress)?
-        };
-        self.conclude(folder, record, &digest, &mut outcome);
-        Ok(outcome)
     }
 
     /// Whether an update by the clock has something to do (`spec` trails §7): no file, an empty one,

@@ -47,6 +47,8 @@ pub(super) struct Record {
     pub checked: u64,
     /// The archive or folder that a person named, for the updates that the clock makes.
     pub from: Option<PathBuf>,
+    /// `ETag` of a set that came whole from a server.
+    pub etag: Option<String>,
     /// Rows of the set before it.
     pub former_rows: Option<usize>,
 }

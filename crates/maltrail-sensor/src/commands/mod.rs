@@ -4,6 +4,8 @@
 //! JSON. Exit codes: 0 and 1 are answers (see each command), 2 means that there is none.
 
 pub(crate) mod explain;
+pub(crate) mod lint;
+pub(crate) mod trails;
 
 /// The text without characters that a terminal would act on.
 pub(crate) fn clean(text: &str) -> String {

@@ -156,6 +156,11 @@ fn about_name(facts: &Facts, name: &str, answer: &mut Answer) {
         }
         row.and_then(|_| lookup::name(&facts.trails, &format!("x.{name}")))
     };
+    if found.is_some() && lookup::is_site_name(name) {
+        answer.notes.push(
+            "DNS questions for names that end so are a site's own and are passed over; other protocols count".into(),
+        );
+    }
     let how = found
         .as_ref()
         .map_or_else(String::new, |found| how_named(name, found));
