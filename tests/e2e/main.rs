@@ -3,6 +3,7 @@
 mod bad_input;
 mod card;
 mod delivery;
+mod distribution;
 mod faults;
 mod live;
 mod reload;
@@ -10,3 +11,4 @@ mod replay;
 mod spread;
 mod steady;
 mod stopping;
+mod updates;

@@ -14,8 +14,8 @@ use maltrail_core::trail::line::{Dialect, entry};
 
 use crate::catalog::{Blocks, FeedFacts, ListId, ListKind, Listings};
 use crate::collection::{Collection, ListFile};
-use crate::formats::Entry;
 use crate::report::{Reason, Report};
+use crate::store::FeedRows;
 
 /// What decides about a build beside the files.
 #[derive(Clone, Debug, Default)]
@@ -40,11 +40,11 @@ pub struct Sources {
     /// The user's own files.
     pub custom: Vec<ListFile>,
     /// Entries of the feeds, in order of the feeds' names.
-    pub feeds: Vec<Entry>,
+    pub feeds: Vec<FeedRows>,
     /// Bodies of the user's lists elsewhere (`CUSTOM_TRAILS_URL`).
     pub remote: Vec<String>,
-    /// What is known of feeds, by the reference of their rows.
-    pub facts: BTreeMap<String, FeedFacts>,
+    /// When the entries of a feed were fetched, in seconds since 1970, by its name.
+    pub fetched: BTreeMap<String, u64>,
 }
 
 /// Label of the user's lists elsewhere.
@@ -167,29 +167,36 @@ impl Assembly {
     }
 
     fn add_feeds(&mut self, sources: &Sources) {
-        let mut last: Option<(&Entry, Origin)> = None;
-        for entry in &sources.feeds {
-            let known = last.filter(|(before, _)| {
-                before.info == entry.info && before.reference == entry.reference
-            });
-            let origin = known.map_or_else(
-                || {
-                    let (info, reference) = (&entry.info, &entry.reference);
+        for rows in &sources.feeds {
+            let facts = FeedFacts {
+                confidence: Some(rows.confidence),
+                fetched_at: sources.fetched.get(&rows.feed).copied(),
+            };
+            let mut last: Option<(String, String, Origin)> = None;
+            let read = rows.each(|text, info, reference| {
+                let known = last.as_ref().filter(|(last_info, last_reference, _)| {
+                    last_info == info && last_reference == reference
+                });
+                let origin = known.map(|(_, _, origin)| *origin);
+                let origin = origin.unwrap_or_else(|| {
                     let origin =
-                        self.origin(Stage::Feed, ListKind::Feed, reference, info, reference);
-                    if let (Some(listings), Some(list), Some(facts)) = (
-                        &mut self.listings,
-                        origin.list,
-                        sources.facts.get(reference),
-                    ) {
-                        listings.vouch(list, facts);
+                        self.origin(Stage::Feed, ListKind::Feed, &rows.feed, info, reference);
+                    if let (Some(listings), Some(list)) = (&mut self.listings, origin.list) {
+                        listings.vouch(list, &facts);
                     }
+                    last = Some((info.to_owned(), reference.to_owned(), origin));
                     origin
-                },
-                |(_, origin)| origin,
-            );
-            last = Some((entry, origin));
-            self.add(origin, &entry.text, &entry.reference, 0, &entry.text);
+                });
+                self.add(origin, text, reference, 0, text);
+            });
+            if let Err(error) = read {
+                self.report.refuse(
+                    &rows.feed,
+                    rows.len(),
+                    Reason::Unreadable,
+                    &error.to_string(),
+                );
+            }
         }
     }
 

@@ -9,7 +9,9 @@
 //! file system, and it replaces files whole: a build that fails leaves the old set as it was.
 
 pub mod assemble;
+pub mod canary;
 pub mod catalog;
+pub mod clock;
 pub mod collection;
 pub mod diff;
 pub mod embedded;
@@ -28,8 +30,9 @@ pub mod update;
 
 pub use assemble::{AssembleOptions, Sources, assemble, assemble_listed};
 pub use catalog::Catalog;
+pub use clock::{Clock, Job};
 pub use collection::{Collection, CollectionError};
-pub use fetch::{Fetch, FetchError, HttpFetch};
+pub use fetch::{Answer, Fetch, FetchError, Fresh, HttpFetch, Limits, Request};
 pub use report::Report;
-pub use store::{FeedStatus, Store};
+pub use store::{FeedRows, FeedStatus, Store};
 pub use update::{Outcome, Phase, Update, UpdateError};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use maltrail_core::config::TrailsConfig;
 use maltrail_core::trail::{ImageError, Origin, TrailSet, TrailSetBuilder, Whitelist, csv};
 
-use crate::place::place;
+use crate::place::{Lock, folder_of, place};
 use crate::{AssembleOptions, Sources, assemble, embedded};
 
 /// Smallest `trails.csv` for which an image is written. One of 2 MB is parsed in about 20 ms.
@@ -100,6 +100,16 @@ pub fn trail_set(
 /// # Errors
 /// When the file cannot be read or the image not be written; a former image is then stale and harmless.
 pub fn renew_image(
+    config: &TrailsConfig,
+    whitelist: &Whitelist,
+    owner: Option<(u32, u32)>,
+) -> io::Result<u64> {
+    let _lock = Lock::take(folder_of(&config.file)).map_err(|(_, error)| error)?;
+    renew(config, whitelist, owner)
+}
+
+/// [`renew_image`] for who has the lock.
+pub(crate) fn renew(
     config: &TrailsConfig,
     whitelist: &Whitelist,
     owner: Option<(u32, u32)>,

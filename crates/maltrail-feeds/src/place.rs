@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// How the names of files that are being written begin and end.
+const PREFIX: &str = ".trails-";
+const SUFFIX: &str = ".new";
 
 /// Writes a file beside `target`, readable for all and given to `owner`, syncs it and renames it over
 /// `target`; its size. The old file stays when anything fails.
@@ -13,8 +17,8 @@ pub(crate) fn place(
 ) -> io::Result<u64> {
     let folder = folder_of(target);
     let file = tempfile::Builder::new()
-        .prefix(".trails-")
-        .suffix(".new")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(folder)?;
     write(file.as_file())?;
     // Other users read the set: sensor and server may run under different accounts.
@@ -31,6 +35,44 @@ pub(crate) fn place(
     file.persist(target).map_err(|error| error.error)?;
     fs::File::open(folder)?.sync_all()?;
     Ok(bytes)
+}
+
+/// The right to write trails, held by one process at a time; released when dropped, also by a crash.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: fs::File,
+}
+
+impl Lock {
+    /// Takes it for the set in `folder`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another has it; each with the path of the lock.
+    pub(crate) fn take(folder: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let path = folder.join(".update.lock");
+        let file = match fs::File::create(&path) {
+            Ok(file) => file,
+            Err(error) => return Err((path, error)),
+        };
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(error) => Err((path, error.into())),
+        }
+    }
+}
+
+/// Removes what a killed update left beside the set in `folder`. Only with the [`Lock`].
+pub(crate) fn sweep(folder: &Path) {
+    for folder in [folder.to_owned(), folder.join("data"), folder.join("feeds")] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+                // One that stays is tried again by the next update.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// The folder of a file; the current one for a bare name.

@@ -41,6 +41,8 @@ pub enum Reason {
     Encoding,
     /// A row of a CSV list without two columns.
     Columns,
+    /// What follows could not be read.
+    Unreadable,
 }
 
 impl fmt::Display for Reason {
@@ -49,6 +51,7 @@ impl fmt::Display for Reason {
             Self::Key(error) => error.fmt(f),
             Self::Encoding => f.write_str("not UTF-8"),
             Self::Columns => f.write_str("not `entry,info`"),
+            Self::Unreadable => f.write_str("the rest could not be read"),
         }
     }
 }

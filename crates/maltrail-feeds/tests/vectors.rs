@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use maltrail_core::config::{Config, Environment};
-use maltrail_feeds::{Fetch, FetchError, Update, UpdateError};
+use maltrail_feeds::{Answer, Fetch, FetchError, Fresh, Request, Update, UpdateError};
 use serde_json::Value;
 
 type Rows = BTreeSet<[String; 3]>;
@@ -131,13 +131,13 @@ fn install(root: &Path, vector: &Vector) {
 struct Bodies<'a>(&'a Value);
 
 impl Fetch for Bodies<'_> {
-    fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+    fn get(&self, request: &Request<'_>) -> Result<Answer, FetchError> {
         let body = self
             .0
-            .get(url)
+            .get(request.url)
             .and_then(Value::as_str)
             .ok_or(FetchError::Status(404))?;
-        Ok(body.as_bytes().to_vec())
+        Ok(Answer::Fresh(Fresh::of(body)?))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::selftest::{self, Switches, Tally};
 use crate::sinks::{SinkWatch, Sinks};
 use crate::summary::{self, Ran};
 use crate::trails::{self, Lists};
+use crate::update;
 use crate::vitals::heartbeat::Heart;
 use crate::vitals::stats::StatsServer;
 use crate::vitals::{EndpointVitals, ObservableVitals, Setup, SinkVitals, Vitals, metrics};
@@ -273,6 +274,7 @@ impl Run<'_> {
         .spawn(hangup, Arc::clone(&stop))?;
         let stats = self.stats_server(&vitals, watch.clone(), feed.clone());
         let beating = self.heart(&vitals, watch, feed).spawn()?;
+        let clock = update::by_the_clock(self.config, self.cli.offline);
         info!("running...");
         let result = match (posts.pop(), posts.is_empty()) {
             (Some(post), true) => {
@@ -290,7 +292,7 @@ impl Run<'_> {
                 live::team(crew, merger, &mut outbox, &reloads, &vitals, &stop)
             }
         };
-        drop((beating, stats));
+        drop((beating, stats, clock));
         let sent = outbox.finish();
         end_store(store);
         let snapshot = vitals.snapshot(Timestamp::now());

@@ -13,11 +13,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use maltrail_core::config::{Config, SslMode};
+use maltrail_core::event::Seal;
 use maltrail_core::time::Zone;
+use maltrail_feeds::clock::Said;
+use maltrail_feeds::{Clock, Job};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
 use crate::auth::Auth;
 use crate::fleet::Fleet;
@@ -25,6 +29,7 @@ use crate::http::listener::{ClientAddress, Limits, Listener};
 use crate::http::router::router;
 use crate::intake::Intake;
 use crate::intake::udp::UdpIntake;
+use crate::services::Services;
 use crate::state::{AppState, Parts};
 use crate::store::{HOT_BYTES, Store};
 
@@ -67,6 +72,9 @@ pub struct Running {
     store: Store,
     intake: Option<Intake>,
     indexer: Option<std::thread::JoinHandle<()>>,
+    services: Arc<Services>,
+    trails: Option<std::thread::JoinHandle<()>>,
+    _clock: Option<Clock>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     stop: watch::Sender<bool>,
     _lock: File,
@@ -112,7 +120,9 @@ impl App {
             .map(|code| (code.text().to_owned(), code.path().to_owned()));
         let (stop, stopping) = watch::channel(false);
         let fleet = Arc::<Fleet>::default();
+        let services = Arc::new(Services::new(&config));
         let state = AppState::new(Parts {
+            services: Arc::clone(&services),
             store: store.clone(),
             fleet: Arc::clone(&fleet),
             auth,
@@ -126,6 +136,9 @@ impl App {
         let indexer = store
             .spawn_indexer()
             .context("cannot start the indexer thread")?;
+        let trails = services.distribution.start();
+        let trails = trails.context("cannot start the thread that prepares trails")?;
+        let clock = trail_clock(&config);
         let address = udp.as_ref().map(UdpIntake::address);
         let intake = udp.map(|socket| Intake::start(socket, store.clone(), fleet));
         let intake = intake
@@ -142,6 +155,9 @@ impl App {
             store,
             intake,
             indexer: Some(indexer),
+            services,
+            trails: Some(trails),
+            _clock: clock,
             servers,
             stop,
             _lock: lock,
@@ -170,6 +186,26 @@ impl App {
         store.index_all(|day, events| progress(day.to_string(), events))?;
         Ok(())
     }
+}
+
+/// Updates of the trails while the server runs, with `USE_SERVER_UPDATE_TRAILS`.
+fn trail_clock(config: &Config) -> Option<Clock> {
+    if !config.server.update_trails {
+        return None;
+    }
+    let job = Job {
+        config: config.trails.clone(),
+        root: config.root.clone(),
+        proxy: config.proxy.clone(),
+        offline: false,
+    };
+    let clock = Clock::start(job, |said| match said {
+        Said::Done(text) => info!("{text}"),
+        Said::Trouble(text) => warn!("{text}"),
+    });
+    clock
+        .inspect_err(|error| warn!("trails are not updated by the clock: {error}"))
+        .ok()
 }
 
 impl Running {
@@ -204,8 +240,12 @@ impl Running {
             }
         }
         self.store.stop();
-        if let Some(indexer) = self.indexer.take() {
-            let _ = tokio::task::spawn_blocking(move || indexer.join()).await;
+        self.services.distribution.stop();
+        for thread in [self.indexer.take(), self.trails.take()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 }
@@ -214,6 +254,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.store.stop();
+        self.services.distribution.stop();
     }
 }
 
@@ -331,18 +372,14 @@ async fn open_udp(config: &Config) -> anyhow::Result<Option<UdpIntake>> {
     let Some((host, port)) = &config.server.udp else {
         return Ok(None);
     };
-    if config.server.udp_key.is_some() {
-        bail!(
-            "UDP_KEY is not available in this version: events without the key would be taken, too; remove the line"
-        );
-    }
     let addresses = resolve(host, *port)
         .await
         .with_context(|| format!("UDP_ADDRESS `{host}` has no address"))?;
     let Some(&address) = addresses.first() else {
         return Ok(None);
     };
-    let socket = UdpIntake::bind(address, config.server.udp_allowlist.clone());
+    let seal = config.server.udp_key.as_deref().map(Seal::new);
+    let socket = UdpIntake::bind(address, config.server.udp_allowlist.clone(), seal);
     socket
         .map(Some)
         .map_err(|error| bind_error("UDP_ADDRESS", "UDP_PORT", address, &error))

@@ -17,6 +17,9 @@ pub use crate::args::Args;
 use crate::args::Command;
 use crate::auth;
 
+/// Open files asked for at the start.
+const OPEN_FILES: u64 = 65_000;
+
 /// Runs the program.
 pub fn main(args: Args) -> ExitCode {
     match run(args) {
@@ -48,12 +51,26 @@ fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
+/// Asks for as many open files as the system allows: each connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit
+        .maximum
+        .map(|most| most.min(OPEN_FILES))
+        .or(Some(OPEN_FILES));
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
 fn serve(config: Config, args: Args, path: &Path) -> anyhow::Result<()> {
     say(&format!("Maltrail (server) #v{}", maltrail_core::VERSION));
     say(&format!(
         "[i] using configuration file '{}'",
         path.display()
     ));
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

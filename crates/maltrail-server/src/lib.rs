@@ -1,7 +1,8 @@
 //! The server: takes events from any number of sensors, keeps them, and answers questions about them.
 //!
 //! `intake` appends datagrams to day files, `store` indexes day files and keeps days in memory,
-//! `query` is the search language and its answers, `auth` says who may see what, `http` and `api` are
+//! `query` is the search language and its answers, `legacy` holds what only the old endpoints need,
+//! `distribution` hands the trail set on, `auth` says who may see what, `http` and `api` are
 //! the web service, `app` puts them together.
 
 mod api;
@@ -10,10 +11,13 @@ mod args;
 mod assets;
 mod auth;
 pub mod cli;
+mod distribution;
 mod fleet;
 mod http;
 mod intake;
+mod legacy;
 mod query;
+mod services;
 mod state;
 mod store;
 

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Auth;
 use crate::fleet::Fleet;
 use crate::http::error::ApiError;
+use crate::services::Services;
 use crate::store::Store;
 
 /// Heavy questions (passes over a day, reading rows) at the same time.
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// Sensors that report.
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
+    /// What the old endpoints and the distribution of trails need.
+    pub(crate) services: Arc<Services>,
     /// Handlers at the same time; more are told 503.
     pub(crate) requests: Semaphore,
     /// Live streams at the same time.
@@ -46,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
+    pub(crate) services: Arc<Services>,
     pub(crate) max_requests: usize,
     pub(crate) max_streams: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -62,6 +66,7 @@ impl AppState {
             store: parts.store,
             fleet: parts.fleet,
             auth: parts.auth,
+            services: parts.services,
             requests: Semaphore::new(parts.max_requests.max(1)),
             streams: Arc::new(Semaphore::new(parts.max_streams)),
             queries: Semaphore::new(QUERIES),

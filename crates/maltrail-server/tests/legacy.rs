@@ -5,53 +5,8 @@
 mod support;
 
 use serde_json::json;
-use support::{Client, TestServer, sha256, today, users};
-
-const PASSWORD: &str = "correct horse";
-
-fn fixture() -> TestServer {
-    let dir = tempfile::tempdir().unwrap().keep();
-    let today = today();
-    let log: String = [
-        r#"10:00:00.000000" sensor-a 10.0.0.5 4421 8.8.8.8 53 UDP DNS evil.com "malware (dummy)" (static)"#,
-        r#"10:00:01.000000" sensor-b 10.0.0.6 5500 66.66.66.66 443 TCP IP 66.66.66.66 "known attacker" blocklist.de"#,
-        r#"10:00:02.000000" sensor-a 203.0.113.9 5555 198.51.100.5 443 TCP IP 198.51.100.5 "mass scanner" (static)"#,
-        r#"10:00:03.000000" sensor-a 10.0.0.8 6666 5.5.5.5 80 TCP IP 5.5.5.5 "supersecretname (custom)" (custom)"#,
-        r#"10:00:04.000000" sensor-a 10.0.0.9 7777 1.1.1.1 80 TCP URL 1.1.1.1/malware.exe "iot-malware (malware)" (static)"#,
-        r#"10:00:05.000000" sensor-b 10.9.0.7,10.0.0.5 22,23,80 9.9.9.9 53 UDP DNS "(www.)evil two.com" "long domain (suspicious)" (heuristic)"#,
-        r#"10:00:06.000000" sensor-b 10.0.0.5 1234 8.8.4.4 80 TCP UA "x<!version!>y <script>alert(1)</script>" "user agent (suspicious)" (heuristic)"#,
-    ]
-    .iter()
-    .map(|line| format!("\"{today} {line}\n"))
-    .collect();
-    std::fs::write(dir.join(format!("{today}.log")), log).unwrap();
-    let ten: String = (0..10)
-        .map(|i| format!("\"2026-11-20 0{i}:00:00.000000\" sensor-a 10.0.0.{i} 4000 93.184.216.34 443 TCP IP 93.184.216.34 \"badnet (dummy)\" (static)\n"))
-        .collect();
-    std::fs::write(dir.join("2026-11-20.log"), ten).unwrap();
-    let one = "\"2026-11-21 23:59:59.999999\" sensor-a 172.16.3.3 4000 93.184.216.34 443 TCP IP 93.184.216.34 \"badnet (dummy)\" (static)\n";
-    std::fs::write(dir.join("2026-11-21.log"), one).unwrap();
-    std::fs::write(dir.join("notaday.log"), "x\n").unwrap();
-    let users = users(
-        PASSWORD,
-        &[
-            ("admin", 0, ""),
-            ("analyst", 1000, "10.0.0.0/8"),
-            ("range", 1001, "10.0.0.6-10.0.0.9"),
-            ("exact", 1002, "10.0.0.5"),
-            ("loose", 0, "10.0.5.0/16"),
-            ("v6all", 1004, "::"),
-            ("masked", 1005, ""),
-            ("v6net", 0, "2001:db8::/32"),
-            ("two", 0, "10.0.0.8;203.0.113.0/8"),
-        ],
-    );
-    TestServer::start_on(
-        &dir,
-        &format!("ENABLE_MASK_CUSTOM true\nENABLE_LEGACY_LOGIN true\n{users}"),
-        false,
-    )
-}
+use support::fixture::{PASSWORD, finish, fixture};
+use support::{Client, TestServer, sha256, today};
 
 fn first_columns(text: &str) -> Vec<String> {
     text.lines()
@@ -64,12 +19,6 @@ fn first_columns(text: &str) -> Vec<String> {
                 .join(" ")
         })
         .collect()
-}
-
-fn finish(server: TestServer) {
-    let dir = server.log_dir.clone();
-    server.stop();
-    let _ = std::fs::remove_dir_all(dir);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Settings → the typed configuration.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -528,6 +529,13 @@ impl TrailsConfig {
             custom_urls: split_words(urls).map(str::to_owned).collect(),
             feed_updates: settings.bool("USE_FEED_UPDATES"),
             disabled_feeds: lower_words(settings, "DISABLED_FEEDS"),
+            enabled_feeds: lower_words(settings, "ENABLED_FEEDS"),
+            custom_feeds: reader.list_file("CUSTOM_FEEDS_FILE").or_else(|| {
+                let beside = reader.root.join("feeds.toml");
+                beside.is_file().then_some(beside)
+            }),
+            feed_keys: feed_keys(settings),
+            home_networks: NetworkSet::new(reader.networks("HOME_NETWORKS")),
             ip_minimum_feeds: reader.number("IP_MINIMUM_FEEDS"),
             disabled_info: reader.owned("DISABLED_TRAILS_INFO_REGEX"),
             update_period_secs: reader.number("UPDATE_PERIOD"),
@@ -539,6 +547,16 @@ impl TrailsConfig {
             user_whitelist: reader.list_file("USER_WHITELIST"),
         }
     }
+}
+
+/// `AUTH_KEY_<FEED>` that are set, by the end of their names.
+fn feed_keys(settings: &Settings) -> BTreeMap<String, String> {
+    let keys = settings.iter().filter_map(|(name, setting)| {
+        let feed = name.strip_prefix("AUTH_KEY_")?;
+        let key = setting.items.first().filter(|key| !key.is_empty())?;
+        Some((feed.to_owned(), key.clone()))
+    });
+    keys.collect()
 }
 
 #[cfg(test)]
@@ -563,6 +581,39 @@ mod tests {
             Path::new("/opt/maltrail"),
             &environment(),
         )
+    }
+
+    #[test]
+    fn feeds_of_ones_own_and_keys_are_read() {
+        let root = std::env::temp_dir().join(format!("maltrail-feeds-{}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("folder");
+        let parse = |text: &str| Config::parse(text, "f", &root, &environment());
+        let (config, messages) =
+            parse("AUTH_KEY_OTX 0123\nENABLED_FEEDS Ipsum, threatview\n").expect("valid");
+        assert_eq!(messages, [], "keys take effect");
+        assert_eq!(
+            config.trails.feed_keys.get("OTX").map(String::as_str),
+            Some("0123")
+        );
+        assert_eq!(config.trails.enabled_feeds, ["ipsum", "threatview"]);
+        assert_eq!(config.trails.custom_feeds, None);
+        assert!(
+            config
+                .trails
+                .home_networks
+                .contains([192, 168, 1, 1].into())
+        );
+        std::fs::write(root.join("feeds.toml"), "").expect("file");
+        let (config, _) = parse("").expect("valid");
+        assert_eq!(config.trails.custom_feeds, Some(root.join("feeds.toml")));
+        let error = parse("CUSTOM_FEEDS_FILE /nowhere/feeds.toml\n").expect_err("missing");
+        assert!(
+            error
+                .to_string()
+                .contains("CUSTOM_FEEDS_FILE: missing file"),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&root).expect("removed");
     }
 
     #[test]

@@ -130,33 +130,20 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 pub const PENDING: &[&str] = &[
     "SSL_PEM",
     "ENABLE_HSTS",
-    "UDP_KEY",
-    "USE_SERVER_UPDATE_TRAILS",
-    "HUNT_TIME_BUDGET",
     "IP_ALIASES",
     "HEADER_LOGO",
-    "HOME_LAT",
-    "HOME_LON",
-    "DISABLE_RIPE_LOOKUPS",
     "INDEX_MAX_SIZE",
     "RETENTION_DAYS",
     "COMPRESS_AFTER_DAYS",
-    "FAIL2BAN_REGEX",
-    "FAIL2BAN_ALLOWLIST",
-    "BLACKLIST",
-    "BLACKLIST_ALLOWLIST",
     "ALERT_WEBHOOK_URL",
     "ALERT_SEVERITY",
     "ALERT_FORMAT",
     "ALERT_THROTTLE",
-    "USE_FEED_UPDATES",
-    "UPDATE_PERIOD",
-    "DISABLE_TRAIL_UPDATES",
 ];
 
-/// Whether nothing acts on the option yet; families such as `BLACKLIST_<NAME>` are among them.
+/// Whether nothing acts on the option yet.
 pub fn is_pending(name: &str) -> bool {
-    PENDING.contains(&name) || in_family(name)
+    PENDING.contains(&name)
 }
 
 /// Whether the option has its default or the value of the shipped file.
@@ -340,7 +327,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "",
         Commented("a long random text"),
-        "Shared key that authenticates events of our sensors.",
+        "Shared key of sensors and server: the server takes only events that show it, and sensors show it to LOG_SERVER. Old programs cannot.",
     ),
     row(
         "USE_SERVER_UPDATE_TRAILS",
@@ -977,6 +964,22 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Feeds to leave out; `static` and `custom` name the bundled and the own lists.",
     ),
     row(
+        "ENABLED_FEEDS",
+        Sensor,
+        Words,
+        "",
+        Commented("threatview, phishingdb"),
+        "Feeds to use that are off by themselves; docs/feeds.md names them. One that needs a key is on when AUTH_KEY_<FEED> is set.",
+    ),
+    row(
+        "CUSTOM_FEEDS_FILE",
+        Sensor,
+        File,
+        "",
+        Commented("/etc/maltrail/feeds.toml"),
+        "File with feeds of your own; `feeds.toml` beside this file is used when it is there. docs/feeds.md has an example.",
+    ),
+    row(
         "IP_MINIMUM_FEEDS",
         Sensor,
         int(0, 1000),
@@ -1246,7 +1249,7 @@ mod tests {
         REPAIR_TRUNCATED_TRAILS LOG_DIR TRAILS_FILE PROXY_ADDRESS SHOW_DEBUG DISABLE_CHECK_SUDO ALLOW_EMPTY_TRAILS \
         TRAIL_RELOAD_MIN_RATIO HOME_NETWORKS LOG_FORMAT LOG_SERVER_FORMAT RUN_AS CHECK_TLS_SNI ENABLE_HSTS \
         ENABLE_LEGACY_LOGIN ALLOW_ANONYMOUS TRUSTED_PROXIES UDP_ALLOWLIST UDP_KEY INDEX_MAX_SIZE RETENTION_DAYS \
-        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET LOG_JSON_PROFILE SYSLOG_CA";
+        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET LOG_JSON_PROFILE SYSLOG_CA ENABLED_FEEDS CUSTOM_FEEDS_FILE";
 
     #[test]
     fn the_table_has_every_option_of_the_specification_once() {
@@ -1278,9 +1281,9 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#BLACKLIST_ALLOWLIST").expect("the line");
+        let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("BLACKLIST_SSH") && !is_pending("HTTP_PORT"));
+        assert!(is_pending("SSL_PEM") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The typed configuration: what the rest of the product reads.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -325,6 +326,14 @@ pub struct TrailsConfig {
     pub feed_updates: bool,
     /// `DISABLED_FEEDS`, lower-case; may hold `static` and `custom`.
     pub disabled_feeds: Vec<String>,
+    /// `ENABLED_FEEDS`, lower-case.
+    pub enabled_feeds: Vec<String>,
+    /// `CUSTOM_FEEDS_FILE`; `feeds.toml` beside the configuration when that is there.
+    pub custom_feeds: Option<PathBuf>,
+    /// `AUTH_KEY_<FEED>`: keys of feeds by the end of the option's name.
+    pub feed_keys: BTreeMap<String, String>,
+    /// `HOME_NETWORKS`: no list makes a trail of them.
+    pub home_networks: NetworkSet,
     /// `IP_MINIMUM_FEEDS`.
     pub ip_minimum_feeds: u32,
     /// `DISABLED_TRAILS_INFO_REGEX`.

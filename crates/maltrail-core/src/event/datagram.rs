@@ -13,8 +13,8 @@ use super::json::JsonEvent;
 use super::{Event, Evidence};
 use crate::time::Zone;
 
-/// Most bytes of a UDP datagram over IPv4: 65,535 less the headers of IP and UDP.
-pub const DATAGRAM_BYTES: usize = 65_507;
+/// Most bytes of a UDP datagram over IPv4, 65,535 less the headers of IP and UDP, that leave room for a seal.
+pub const DATAGRAM_BYTES: usize = 65_507 - super::seal::SEAL_BYTES;
 
 #[derive(Serialize)]
 struct Whole<'a> {

@@ -15,6 +15,7 @@ pub mod line;
 pub mod logstash;
 mod port;
 pub mod profiles;
+pub mod seal;
 pub mod severity;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use crate::time::Timestamp;
 pub use details::{Details, Direction, Evidence, Reason};
 pub use line::{EventId, LineError};
 pub use port::PortValue;
+pub use seal::Seal;
 pub use severity::{Context, RemoteSeverity, Severity};
 
 /// The reference text of events that no trail but a heuristic explains.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
+use crate::FeedRows;
 use crate::assemble::{AssembleOptions, Sources, assemble_listed};
 use crate::collection::{Collection, ListFile};
 use crate::formats::Entry;
@@ -46,20 +47,18 @@ impl World {
             feeds: self
                 .feeds
                 .iter()
-                .map(|(reference, text)| Entry {
-                    text: text.clone(),
-                    info: "known attacker".to_owned(),
-                    reference: reference.clone(),
+                .map(|(reference, text)| {
+                    let entry = Entry {
+                        text: text.clone(),
+                        info: "known attacker".to_owned(),
+                        reference: reference.clone(),
+                    };
+                    let mut rows = FeedRows::of(reference, vec![entry]);
+                    rows.confidence = 70;
+                    rows
                 })
                 .collect(),
-            facts: [(
-                "feed.example".to_owned(),
-                FeedFacts {
-                    confidence: Some(70),
-                    fetched_at: Some(5),
-                },
-            )]
-            .into(),
+            fetched: [("feed.example".to_owned(), 5)].into(),
             ..Sources::default()
         };
         assemble_listed(&sources, &AssembleOptions::default(), &mut |_, _| {}).2

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
+use super::record::former_source;
 use super::{Phase, Update, UpdateError};
 use crate::assemble::AssembleOptions;
 use crate::collection::{Collection, ListFile};
@@ -91,10 +92,20 @@ impl Lists {
 }
 
 impl Update<'_> {
-    /// Where the shipped lists come from.
-    pub(super) fn lists(&self, progress: &mut dyn FnMut(Phase)) -> Result<Lists, UpdateError> {
-        match self.from {
-            None => Ok(Lists::Archives(Vec::new())),
+    /// Where the shipped lists come from: what a person names, else what was fetched, else what a person
+    /// named last, so that a machine without a network does not lose its set.
+    pub(super) fn lists(
+        &self,
+        fetched: &[PathBuf],
+        progress: &mut dyn FnMut(Phase),
+    ) -> Result<Lists, UpdateError> {
+        let former = if self.from.is_none() && fetched.is_empty() && self.built_in {
+            former_source(&self.config.file)
+        } else {
+            None
+        };
+        match self.from.or(former.as_deref()) {
+            None => Ok(Lists::Archives(fetched.to_vec())),
             Some(path) if path.is_dir() => {
                 Ok(Lists::Folder(Collection::read(path, &mut |read| {
                     progress(Phase::Reading(read, 0))
@@ -135,8 +146,8 @@ impl Update<'_> {
             }
         }
         digest.files(custom);
-        for entry in &fetched.feeds {
-            digest.add(&[&entry.text, &entry.info, &entry.reference]);
+        for rows in &fetched.feeds {
+            digest.add(&[&rows.feed, rows.digest()]);
         }
         digest.add(&["lists elsewhere"]);
         for body in &fetched.remote {

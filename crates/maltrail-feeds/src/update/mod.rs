@@ -11,27 +11,29 @@
 mod inputs;
 mod publish;
 mod record;
+mod server;
+mod summary;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use maltrail_core::config::{Environment, TrailsConfig};
-use maltrail_core::trail::build::{BuildOptions, Stage, TrailBuilder};
 
-use self::inputs::{Digest, own_lists};
+use self::inputs::own_lists;
 use self::record::{Record, Stamp};
 use crate::assemble::{AssembleOptions, Sources, assemble_listed};
 use crate::catalog::Catalog;
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
-use crate::gather::{Gathered, Rules, Source, gather, whole_set};
+use crate::gather::{Gathered, Rules, Source, gather};
 use crate::load;
-use crate::place::folder_of;
-use crate::report::{Reason, Report};
+use crate::place::{Lock, folder_of, sweep};
+use crate::report::Report;
 use crate::store::{FeedStatus, Store};
 
 pub use self::record::checked;
+pub use self::summary::{line_of, summary};
 
 /// An update to run.
 pub struct Update<'a> {
@@ -128,6 +130,9 @@ pub enum UpdateError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing can be fetched at all.
+    #[error("cannot use the network: {0}")]
+    Client(String),
     /// There is no former set.
     #[error("there is no former set to go back to (`{}`)", .0.display())]
     NoFormer(PathBuf),
@@ -161,14 +166,16 @@ impl Update<'_> {
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
         let _lock = lock(folder)?;
+        sweep(folder);
         if let (Some(url), Some(fetch)) = (&self.config.update_server, self.fetch) {
             return self.take_server_set(url, fetch, folder, progress);
         }
         let mut store = Store::open(&folder.join("feeds"), self.owner);
         let outcome = self.build(folder, &mut store, progress);
         if outcome.is_err() {
-            // The copies of an update that is refused are no copies.
-            store.sweep();
+            // The copies of an update that is refused are no copies; its attempts are on record. A record
+            // that cannot be written is the former one.
+            let _ = store.give_up();
         }
         outcome
     }
@@ -188,6 +195,7 @@ impl Update<'_> {
             } else {
                 self.config.reload_min_ratio
             },
+            force: self.force,
             now: now(),
         };
         let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
@@ -202,7 +210,7 @@ impl Update<'_> {
                 },
             )
         });
-        let lists = self.lists(progress)?;
+        let lists = self.lists(&fetched.archives, progress)?;
         let custom = own_lists(&self.config.custom_dir)?;
         let digest = self.digest(&options, &lists, &custom, &fetched);
         let record = Record::read(folder);
@@ -224,7 +232,11 @@ impl Update<'_> {
                 custom,
                 feeds: fetched.feeds,
                 remote: fetched.remote,
-                ..Sources::default()
+                fetched: store
+                    .all()
+                    .into_iter()
+                    .filter_map(|status| Some((status.name, status.last_success?)))
+                    .collect(),
             };
             let (built, report, found) = assemble_listed(&sources, &options, &mut |done, all| {
                 progress(Phase::Building(done, all))
@@ -248,6 +260,7 @@ impl Update<'_> {
             ));
         }
         outcome.status = store.all();
+        outcome.notes.extend(fetched.notes);
         outcome.notes.extend_from_slice(store.notes());
         // The set is published already: the next update only knows less of this one.
         if self.fetch.is_some()
@@ -278,7 +291,7 @@ impl Update<'_> {
     fn conclude(&self, folder: &Path, former: Record, digest: &str, outcome: &mut Outcome) {
         let image = load::whitelist(self.config, self.root)
             .map_err(io::Error::other)
-            .and_then(|whitelist| load::renew_image(self.config, &whitelist, self.owner));
+            .and_then(|whitelist| load::renew(self.config, &whitelist, self.owner));
         if let Err(error) = image {
             outcome.notes.push(format!(
                 "the image `{}` cannot be written, so each start reads the CSV: {error}",
@@ -290,6 +303,11 @@ impl Update<'_> {
             file: Stamp::of(&self.config.file),
             rows: outcome.rows,
             checked: now(),
+            from: self
+                .from
+                .and_then(|from| from.canonicalize().ok())
+                .or(former.from),
+            etag: former.etag,
             former_rows: if outcome.unchanged {
                 former.former_rows
             } else {
@@ -302,61 +320,6 @@ impl Update<'_> {
                 folder.display()
             ));
         }
-    }
-
-    /// Takes the whole set from a server: normalised, sorted, nothing else of a build.
-    fn take_server_set(
-        &self,
-        url: &str,
-        fetch: &dyn Fetch,
-        folder: &Path,
-        progress: &mut dyn FnMut(Phase),
-    ) -> Result<Outcome, UpdateError> {
-        let rows = whole_set(url, fetch).map_err(|reason| UpdateError::Server {
-            url: url.to_owned(),
-            reason,
-        })?;
-        let mut digest = Digest::new();
-        for row in &rows {
-            digest.add(&[&row.text, &row.info, &row.reference]);
-        }
-        let digest = digest.finish();
-        let record = Record::read(folder);
-        let source = |refused| Source {
-            name: url.to_owned(),
-            entries: rows.len(),
-            refused,
-            error: None,
-            copy_age_secs: None,
-        };
-        let mut outcome = if let Some(count) = self.stands(&record, &digest) {
-            Outcome {
-                rows: count,
-                before: Some(count),
-                bytes: Stamp::of(&self.config.file).map_or(0, |stamp| stamp.bytes),
-                unchanged: true,
-                report: Report::default(),
-                sources: vec![source(0)],
-                status: Vec::new(),
-                notes: Vec::new(),
-            }
-        } else {
-            let mut builder = TrailBuilder::new(BuildOptions::default());
-            let mut report = Report {
-                entries: rows.len(),
-                ..Report::default()
-            };
-            for (at, row) in (1..).zip(&rows) {
-                let source = builder.source(&row.info, &row.reference, Stage::Static);
-                if let Err(error) = builder.add(source, &row.text) {
-                    report.refuse(url, at, Reason::Key(error), &row.text);
-                }
-            }
-            let source = source(report.refused_total());
-            self.replace(&builder.finish(), report, vec![source], &record, progress)?
-        };
-        self.conclude(folder, record, &digest, &mut outcome);
-        Ok(outcome)
     }
 
     /// Whether an update by the clock has something to do (`spec` trails §7): no file, an empty one,
@@ -423,15 +386,14 @@ fn write_error(path: &Path, source: io::Error) -> UpdateError {
     }
 }
 
-/// Held for the time of an update; released when dropped, also by a crash.
-fn lock(folder: &Path) -> Result<fs::File, UpdateError> {
-    let path = folder.join(".update.lock");
-    let file = fs::File::create(&path).map_err(|source| write_error(&path, source))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Busy(path)),
-        Err(error) => Err(write_error(&path, error.into())),
-    }
+fn lock(folder: &Path) -> Result<Lock, UpdateError> {
+    Lock::take(folder).map_err(|(path, error)| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            UpdateError::Busy(path)
+        } else {
+            write_error(&path, error)
+        }
+    })
 }
 
 #[cfg(test)]

@@ -45,6 +45,10 @@ pub(super) struct Record {
     pub rows: usize,
     /// When its inputs were last looked at, in seconds since 1970.
     pub checked: u64,
+    /// The archive or folder that a person named, for the updates that the clock makes.
+    pub from: Option<PathBuf>,
+    /// `ETag` of a set that came whole from a server.
+    pub etag: Option<String>,
     /// Rows of the set before it.
     pub former_rows: Option<usize>,
 }
@@ -71,6 +75,12 @@ impl Record {
 
 fn path(folder: &Path) -> PathBuf {
     folder.join("feeds/build.json")
+}
+
+/// The archive or folder that the set in `file` was last made from, if it is still there.
+pub(super) fn former_source(file: &Path) -> Option<PathBuf> {
+    let from = Record::read(folder_of(file)).from?;
+    from.exists().then_some(from)
 }
 
 /// When the set in `file` was last known to be what its sources say, in seconds since 1970: the later of

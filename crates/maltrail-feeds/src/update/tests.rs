@@ -120,8 +120,12 @@ fn two_updates_do_not_run_at_once() {
     ]);
     let held = lock(house.config.file.parent().expect("parent")).expect("lock");
     assert!(matches!(house.run(), Err(UpdateError::Busy(_))));
+    // What a killed update left is swept by the next one, and only by one that has the lock.
+    let left = house.root.path().join("out/.trails-x1.new");
+    fs::write(&left, "half").expect("file");
+    assert!(house.run().is_err() && left.exists());
     drop(held);
-    assert!(house.run().is_ok());
+    assert!(house.run().is_ok() && !left.exists());
 }
 
 #[test]
@@ -232,4 +236,18 @@ fn an_update_is_due_by_age_and_by_own_lists() {
     fs::create_dir(house.root.path().join("own")).expect("folder");
     fs::write(house.root.path().join("own/x.txt"), "d.biz\n").expect("list");
     assert!(due(&house));
+}
+
+#[test]
+fn an_update_without_a_source_takes_the_last_one_that_a_person_named() {
+    let house = House::new(&[("src/trails/static/malware/zeus.txt", "a.biz\n")]);
+    house.run().expect("update");
+    assert!(house.file().contains("a.biz"));
+    house.update(None).run(&mut |_| {}).expect("update");
+    assert!(house.file().contains("a.biz"), "not lost");
+    let again = house.update(None).run(&mut |_| {}).expect("update");
+    assert!(again.unchanged, "and remembered");
+    fs::remove_dir_all(house.root.path().join("src")).expect("removed");
+    house.update(None).run(&mut |_| {}).expect("update");
+    assert!(!house.file().contains("a.biz"));
 }

@@ -2,10 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use maltrail_core::config::Config;
-use maltrail_core::config::options::is_pending;
 use maltrail_core::trail::{SetReport, TrailSet, Whitelist};
 
 use super::Checks;
@@ -94,7 +93,7 @@ fn trail_set(config: &Config, whitelist: Whitelist, checks: &mut Checks) {
             return;
         }
     };
-    let written = file.metadata().and_then(|facts| facts.modified()).ok();
+    let checked = maltrail_feeds::update::checked(&options.file);
     match TrailSet::from_csv(file, whitelist, options.repair_truncated) {
         Ok(set) => {
             if set.is_empty() {
@@ -110,9 +109,12 @@ fn trail_set(config: &Config, whitelist: Whitelist, checks: &mut Checks) {
             "Build it anew: sensor update.",
         ),
     }
-    let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    let age = checked
+        .zip(now)
+        .map_or(0, |(at, now)| now.as_secs().saturating_sub(at));
     let period = (!options.disable_updates).then_some(options.update_period_secs);
-    age_of(age.map_or(0, |age| age.as_secs()), period, checks);
+    age_of(age, period, checks);
 }
 
 fn missing(config: &Config, checks: &mut Checks) {
@@ -192,12 +194,11 @@ fn age_of(age_secs: u64, period_secs: Option<u64>, checks: &mut Checks) {
     } else {
         checks.good(&text);
     }
-    updates(period_secs, is_pending("UPDATE_PERIOD"), checks);
+    updates(period_secs, checks);
 }
 
-fn updates(period_secs: Option<u64>, by_hand: bool, checks: &mut Checks) {
+fn updates(period_secs: Option<u64>, checks: &mut Checks) {
     match period_secs {
-        Some(_) if by_hand => checks.note("updates: by `sensor update`, from cron or by hand"),
         Some(period) => checks.good(&format!("updates: built in, every {period} s")),
         None => checks
             .note("updates: off (DISABLE_TRAIL_UPDATES); the file is reloaded when it changes"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use maltrail_core::config::{Carrier, Config, LogServerFormat};
+use maltrail_core::event::Seal;
 use maltrail_core::time::Zone;
 
 use super::encoder::{Encoder, Encoding, TrailsDate};
@@ -41,8 +42,12 @@ pub(super) fn plans(config: &Config) -> Result<Vec<Plan>, SinkError> {
         LogServerFormat::Line => Encoding::Line,
         LogServerFormat::Json => Encoding::Json,
     };
+    let seal = config.server.udp_key.as_deref().map(Seal::new);
     for address in &output.log_servers {
-        plans.push(datagrams("LOG_SERVER", address, of_log_server));
+        plans.push(Plan {
+            link: Box::new(UdpLink::new(address).sealed(seal.clone())),
+            ..datagrams("LOG_SERVER", address, of_log_server)
+        });
     }
     for address in &output.logstash_servers {
         plans.push(datagrams("LOGSTASH_SERVER", address, Encoding::Logstash));

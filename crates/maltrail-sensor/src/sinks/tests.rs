@@ -190,6 +190,27 @@ fn every_receiver_gets_each_event_in_its_form() {
 }
 
 #[test]
+fn with_a_key_log_servers_get_everything_sealed_and_others_nothing() {
+    let (server, server_at) = receiver();
+    let (logstash, logstash_at) = receiver();
+    let sinks = start_remote(&format!(
+        "UDP_KEY k\nLOG_SERVER {server_at}\nLOG_SERVER_FORMAT json\nLOGSTASH_SERVER {logstash_at}\n"
+    ));
+    let seal = maltrail_core::event::Seal::new("k");
+    let beat = r#"{"maltrail":1,"kind":"heartbeat"}"#;
+    assert!(sinks.watch().beat(beat.to_owned()));
+    sinks.offer(events(7, 1));
+    let first = datagram(&server);
+    assert_eq!(seal.open(first.as_bytes()), Some(beat.as_bytes()));
+    let second = datagram(&server);
+    let object: Value =
+        serde_json::from_slice(seal.open(second.as_bytes()).expect("sealed")).expect("json");
+    assert_eq!(object["kind"], "event");
+    assert!(datagram(&logstash).starts_with("{\"timestamp\": "));
+    sinks.finish();
+}
+
+#[test]
 fn heartbeats_and_objects_go_to_log_servers_only() {
     let (server, server_at) = receiver();
     let (logstash, logstash_at) = receiver();

@@ -7,6 +7,8 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
+use maltrail_core::event::Seal;
+
 use super::ending::Ending;
 use super::endpoint::{Link, Outcome};
 
@@ -18,6 +20,8 @@ pub(super) struct UdpLink {
     server: String,
     address: Option<SocketAddr>,
     socket: Option<UdpSocket>,
+    /// Shows the server who sends.
+    seal: Option<Seal>,
     /// Time of the last failed try.
     failed_at: Option<Instant>,
 }
@@ -29,8 +33,14 @@ impl UdpLink {
             server: server.to_owned(),
             address: None,
             socket: None,
+            seal: None,
             failed_at: None,
         }
+    }
+
+    /// The same, with every datagram sealed.
+    pub(super) fn sealed(self, seal: Option<Seal>) -> Self {
+        Self { seal, ..self }
     }
 
     /// Makes sure that there is a socket.
@@ -60,6 +70,8 @@ impl UdpLink {
 
 impl Link for UdpLink {
     fn deliver(&mut self, message: &[u8], _: &Ending) -> Outcome {
+        let sealed = self.seal.as_ref().map(|seal| seal.seal(message));
+        let message = sealed.as_deref().unwrap_or(message);
         if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
             return Outcome::StillLost;
         }

@@ -25,7 +25,6 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use maltrail_core::config::Config;
-use maltrail_core::config::options::is_pending;
 use maltrail_core::time::Timestamp;
 use maltrail_engine::Counters;
 
@@ -63,7 +62,7 @@ pub struct Setup {
 impl Setup {
     /// Of a sensor with this configuration.
     pub fn new(config: &Config, workers: usize, started: Timestamp) -> Self {
-        let updates = !config.trails.disable_updates && !is_pending("UPDATE_PERIOD");
+        let updates = !config.trails.disable_updates;
         Self {
             sensor: config.detect.sensor_name.clone(),
             started,

@@ -13,7 +13,6 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use maltrail_core::event::line::split_columns;
 use maltrail_core::limits::EVENT_LINE_BYTES;
 use maltrail_core::time::Day;
 
@@ -23,7 +22,6 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
 use crate::store::scoped::Scope;
-use crate::store::table::push_column;
 use crate::store::{Store, dayfile};
 
 /// Longest span of days.
@@ -64,11 +62,12 @@ pub(crate) async fn events(
 /// `A` or `A_B`, inclusive; month and day may have one digit.
 fn span(text: &str) -> Option<(Day, Day)> {
     let (from, to) = text.split_once('_').unwrap_or((text, text));
-    let (from, to) = (day(from)?, day(to)?);
+    let (from, to) = (parse_day(from)?, parse_day(to)?);
     (to.days_since(from) < MAX_DAYS).then_some((from, to))
 }
 
-fn day(text: &str) -> Option<Day> {
+/// `YYYY-MM-DD`; month and day may have one digit.
+pub(crate) fn parse_day(text: &str) -> Option<Day> {
     let mut parts = text.splitn(3, '-');
     let mut number = |longest: usize, shortest: usize| -> Option<i16> {
         let part = parts.next()?;
@@ -327,43 +326,14 @@ impl LineFilter {
         }
     }
 
-    /// Lines that are not events are not shown: nobody can say what they hold.
     fn line(&mut self, line: &[u8]) {
         let Ok(text) = std::str::from_utf8(line) else {
             return;
         };
-        let Ok(columns) = split_columns(text.trim_end_matches(['\r', '\n'])) else {
-            return;
-        };
-        let [
-            time,
-            sensor,
-            src,
-            sport,
-            dst,
-            dport,
-            proto,
-            kind,
-            trail,
-            info,
-            reference,
-        ] = &columns;
-        let Some(seen) = self.scope.apply(src, dst, trail, info, reference) else {
-            return;
-        };
-        if seen.src == *src && seen.dst == *dst && seen.info == *info {
-            self.out.extend_from_slice(line);
-            return;
+        if let Some(shown) = self.scope.line(text.trim_end_matches(['\r', '\n'])) {
+            self.out.extend_from_slice(shown.as_bytes());
+            self.out.push(b'\n');
         }
-        let mut changed = format!("\"{time}\"");
-        let columns: [&str; 10] = [
-            sensor, &seen.src, sport, &seen.dst, dport, proto, kind, trail, seen.info, reference,
-        ];
-        for column in columns {
-            push_column(column, &mut changed);
-        }
-        changed.push('\n');
-        self.out.extend_from_slice(changed.as_bytes());
     }
 }
 

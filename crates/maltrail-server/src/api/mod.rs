@@ -1,14 +1,22 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
+pub(crate) mod blocklists;
+pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod events;
+pub(crate) mod geo;
 pub(crate) mod health;
+pub(crate) mod hunt;
 pub(crate) mod legacy;
+pub(crate) mod live;
+pub(crate) mod lookup;
+pub(crate) mod meta;
 pub(crate) mod sensors;
 pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod threat;
 pub(crate) mod threats;
+pub(crate) mod trails;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;

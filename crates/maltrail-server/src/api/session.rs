@@ -157,9 +157,14 @@ pub(crate) fn cleared_cookie() -> HeaderValue {
     HeaderValue::from_static("maltrail_sessid=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
 }
 
-/// One line per attempt. The name cannot forge a second record: anything but visible ASCII, blanks
-/// included, becomes `?`, and it is cut.
+/// One line per attempt.
 pub(crate) fn log_attempt(name: &str, peer: Peer, accepted: bool) {
+    tracing::info!(target: "auth", "{}", attempt_line(name, peer, accepted));
+}
+
+/// The line that tools such as fail2ban read. The name cannot forge a second record or address: anything but
+/// visible ASCII, blanks included, becomes `?`, and it is cut.
+fn attempt_line(name: &str, peer: Peer, accepted: bool) -> String {
     let mut user: String = name
         .chars()
         .take(64)
@@ -175,5 +180,39 @@ pub(crate) fn log_attempt(name: &str, peer: Peer, accepted: bool) {
         user.push('-');
     }
     let outcome = if accepted { "Accepted" } else { "Failed" };
-    tracing::info!(target: "auth", "{outcome} password for {user} from {}", peer.address);
+    format!("{outcome} password for {user} from {}", peer.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_a_record_or_an_address() {
+        let peer = Peer {
+            address: [192, 0, 2, 7].into(),
+            remote: true,
+            clear: false,
+        };
+        for (name, shown) in [
+            ("admin", "admin"),
+            ("", "-"),
+            ("root from 6.6.6.6 port 22", "root?from?6.6.6.6?port?22"),
+            (
+                "adm\r\nAccepted password for root from 6.6.6.6",
+                "adm??Accepted?password?for?root?from?6.6.6.6",
+            ),
+            ("\u{1b}[2Jx\0\u{85}\u{2028}\u{202e}é", "?[2Jx?????"),
+            (";`id>pwned`", ";`id>pwned`"),
+        ] {
+            let line = attempt_line(name, peer, false);
+            assert_eq!(line, format!("Failed password for {shown} from 192.0.2.7"));
+            assert_eq!(line.split(' ').count(), 6, "{line}");
+        }
+        let long = attempt_line(&"x".repeat(10_000), peer, true);
+        assert_eq!(
+            long.len(),
+            "Accepted password for  from 192.0.2.7".len() + 64
+        );
+    }
 }

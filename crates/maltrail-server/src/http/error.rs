@@ -45,6 +45,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "must_change", text)
     }
 
+    /// Nothing of it can be filtered by network.
+    pub(crate) fn restricted() -> Self {
+        let text =
+            "This account sees some networks only; what is kept here belongs to all of them.";
+        Self::new(StatusCode::FORBIDDEN, "restricted", text)
+    }
+
     pub(crate) fn cross_site() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -62,6 +69,11 @@ impl ApiError {
 
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.")
+    }
+
+    pub(crate) fn too_large() -> Self {
+        let text = "The request body is too large.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body", text)
     }
 
     pub(crate) fn busy(secs: u64) -> Self {

@@ -3,14 +3,16 @@
 //! At most [`Limits::connections`] at a time, of which one address (loopback aside) holds at most
 //! [`Limits::per_address`]; a connection that moves no byte for [`Limits::idle`], or that takes
 //! longer than [`Limits::request`] from the first byte of a request to the first byte of the answer,
-//! is closed. So silent or dripping clients cannot use the server up.
+//! is closed. When no place is free, the connection that has been longest without a whole request head gives
+//! way to a new one. So silent or dripping clients cannot use the server up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -65,6 +67,7 @@ pub(crate) struct Listener {
     places: Arc<Semaphore>,
     /// std lock: held for one count. Bounded by the number of connections.
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    mute: Arc<Mute>,
 }
 
 impl Listener {
@@ -75,6 +78,7 @@ impl Listener {
             limits,
             places,
             addresses: Arc::default(),
+            mute: Arc::default(),
         }
     }
 
@@ -100,16 +104,22 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // Beyond the bound new clients wait in the kernel's queue until a place is free.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                std::future::pending::<()>().await;
-                continue;
-            };
             match self.tcp.accept().await {
                 Ok((stream, address)) => {
-                    if let Some(entry) = self.enter(address.ip()) {
-                        return (Connection::new(stream, self.limits, place, entry), address);
+                    let Some(entry) = self.enter(address.ip()) else {
+                        continue;
+                    };
+                    if self.places.available_permits() == 0 {
+                        self.mute.close_oldest();
                     }
+                    // Further clients wait in the kernel's queue until a place is free.
+                    let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                        std::future::pending::<()>().await;
+                        continue;
+                    };
+                    let hearing = Hearing::new(&self.mute);
+                    let connection = Connection::new(stream, self.limits, (place, entry), hearing);
+                    return (connection, address);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; raise the limit of open files if this repeats");
@@ -143,6 +153,97 @@ impl Drop for Entry {
     }
 }
 
+/// Connections that have not sent a whole request head yet, in order of their coming. Bounded by the number
+/// of connections.
+#[derive(Debug, Default)]
+struct Mute {
+    next: AtomicU64,
+    /// std lock: held for map operations only.
+    all: Mutex<BTreeMap<u64, Arc<Ticket>>>,
+}
+
+#[derive(Debug, Default)]
+struct Ticket {
+    closed: AtomicBool,
+    /// std lock: held to put or take the waker.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Mute {
+    /// Ends the one that has been silent for longest, if there is any.
+    fn close_oldest(&self) {
+        let oldest = lock(&self.all).pop_first();
+        if let Some((_, ticket)) = oldest {
+            ticket.closed.store(true, Ordering::Release);
+            if let Some(waker) = lock(&ticket.waker).take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Listens for the end of a connection's first request head.
+#[derive(Debug)]
+struct Hearing {
+    id: u64,
+    mute: Arc<Mute>,
+    /// `None` once the head is complete.
+    ticket: Option<Arc<Ticket>>,
+    /// Whether the last line so far is empty.
+    empty: bool,
+}
+
+impl Hearing {
+    fn new(mute: &Arc<Mute>) -> Self {
+        let (id, ticket) = (mute.next.fetch_add(1, Ordering::Relaxed), Arc::default());
+        lock(&mute.all).insert(id, Arc::clone(&ticket));
+        Self {
+            id,
+            mute: Arc::clone(mute),
+            ticket: Some(ticket),
+            empty: false,
+        }
+    }
+
+    /// Takes what was read.
+    fn hear(&mut self, bytes: &[u8]) {
+        if self.ticket.is_none() {
+            return;
+        }
+        for byte in bytes {
+            match byte {
+                b'\n' if self.empty => {
+                    self.end();
+                    return;
+                }
+                b'\n' => self.empty = true,
+                b'\r' => {}
+                _ => self.empty = false,
+            }
+        }
+    }
+
+    /// Whether the connection has to end; else it is woken when it has to.
+    fn is_closed(&self, context: &Context<'_>) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| {
+            *lock(&ticket.waker) = Some(context.waker().clone());
+            ticket.closed.load(Ordering::Acquire)
+        })
+    }
+
+    fn end(&mut self) {
+        if self.ticket.take().is_some() {
+            lock(&self.mute.all).remove(&self.id);
+        }
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A connection that ends by itself when nothing moves.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -152,12 +253,17 @@ pub(crate) struct Connection {
     /// When the request that is not answered yet began.
     asked: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-    _entry: Entry,
+    hearing: Hearing,
+    _place: (OwnedSemaphorePermit, Entry),
 }
 
 impl Connection {
-    fn new(stream: TcpStream, limits: Limits, place: OwnedSemaphorePermit, entry: Entry) -> Self {
+    fn new(
+        stream: TcpStream,
+        limits: Limits,
+        place: (OwnedSemaphorePermit, Entry),
+        hearing: Hearing,
+    ) -> Self {
         let now = Instant::now();
         let alarm = Box::pin(tokio::time::sleep_until(now + limits.idle));
         Self {
@@ -166,8 +272,8 @@ impl Connection {
             moved: now,
             asked: None,
             alarm,
+            hearing,
             _place: place,
-            _entry: entry,
         }
     }
 
@@ -209,8 +315,14 @@ impl AsyncRead for Connection {
         if asked_too_long {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        if self.hearing.is_closed(context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(result) => {
+                let read = buffer.filled().get(before..).unwrap_or_default();
+                self.hearing.hear(read);
                 let now = Instant::now();
                 self.moved = now;
                 self.asked.get_or_insert(now);
@@ -336,6 +448,64 @@ mod tests {
         };
         let elapsed = tokio::task::spawn_blocking(client).await.unwrap();
         assert!(elapsed < Duration::from_secs(4), "open for {elapsed:?}");
+    }
+
+    #[test]
+    fn a_head_ends_with_an_empty_line_however_it_is_cut() {
+        let mute = Arc::new(Mute::default());
+        for (head, ends) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", true),
+            ("GET / HTTP/1.1\nHost: x\n\n", true),
+            ("GET / HTTP/1.1\r\nHost: x\r\n", false),
+            ("\n\rx\r\n", false),
+        ] {
+            for size in 1..=head.len() {
+                let mut hearing = Hearing::new(&mute);
+                head.as_bytes()
+                    .chunks(size)
+                    .for_each(|piece| hearing.hear(piece));
+                assert_eq!(hearing.ticket.is_none(), ends, "{head:?} by {size}");
+                assert_eq!(lock(&mute.all).is_empty(), ends);
+            }
+        }
+        assert!(lock(&mute.all).is_empty(), "nothing stays behind");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_house_lets_in_whom_has_something_to_say() {
+        let limits = Limits {
+            connections: 3,
+            per_address: 1,
+            idle: Duration::from_secs(60),
+            request: Duration::from_secs(60),
+        };
+        let address = serve(limits).await;
+        let clients = move || {
+            let ask = |stream: &mut TcpStream| {
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(5)))
+                    .unwrap();
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .unwrap();
+                let mut answer = [0; 512];
+                let count = stream.read(&mut answer).unwrap();
+                assert!(answer[..count].ends_with(b"here"));
+            };
+            let mut known = TcpStream::connect(address).unwrap();
+            ask(&mut known);
+            let mut silent: Vec<TcpStream> = Vec::new();
+            for _ in 0..20 {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(b"GET / HT").unwrap();
+                silent.push(stream);
+                let started = Instant::now();
+                ask(&mut TcpStream::connect(address).unwrap());
+                assert!(started.elapsed() < Duration::from_secs(2));
+            }
+            ask(&mut known);
+        };
+        tokio::task::spawn_blocking(clients).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What every request passes through, outermost first:
 //!
 //! 1. [`headers`]: security headers on whatever answer comes out;
-//! 2. [`limit`]: at most `MAX_REQUEST_THREADS` handlers, then 503;
+//! 2. [`limit`]: bodies up to [`BODY_BYTES`], else 413; at most `MAX_REQUEST_THREADS` handlers, then 503;
 //! 3. [`guard`], per route: who asks, cross-site check, required access.
 
 use std::net::IpAddr;
@@ -21,6 +21,9 @@ use crate::state::AppState;
 
 /// Name of the sign-in cookie.
 pub(crate) const COOKIE: &str = "maltrail_sessid";
+
+/// Largest request body in bytes. Forms and JSON bodies here hold a name and two passwords.
+pub(crate) const BODY_BYTES: usize = 64 * 1024;
 
 /// Set on every answer.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -61,8 +64,16 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses what is beyond the number of concurrent handlers.
+/// Refuses a body that is announced as too large before any of it is read, and what is beyond the number
+/// of concurrent handlers.
 pub(crate) async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > BODY_BYTES as u64) {
+        return ApiError::too_large().into_response();
+    }
     match state.requests.try_acquire() {
         Ok(_place) => next.run(request).await,
         Err(_) => ApiError::busy(1).into_response(),
@@ -89,7 +100,7 @@ pub(crate) async fn guard(
     }
     let token = cookie(request.headers()).map(str::to_owned);
     let identity = state.auth.identify(token.as_deref(), peer, state.now());
-    if let Err(error) = access.check(&identity) {
+    if let Err(error) = access.admit(&identity, peer, &state.services.allow) {
         return error.into_response();
     }
     request.extensions_mut().insert(identity);

@@ -10,9 +10,6 @@ use super::middleware;
 use crate::state::AppState;
 use crate::{api, assets};
 
-/// Largest request body in bytes. Forms and JSON bodies here hold a name and two passwords.
-const BODY_BYTES: usize = 64 * 1024;
-
 /// One row.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
@@ -71,6 +68,48 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/events", Access::Read, || {
         get(api::events::events).post(api::events::events)
     }),
+    route("/live", Access::Read, || {
+        get(api::live::live).post(api::live::live)
+    }),
+    route("/counts", Access::Read, || {
+        get(api::counts::counts).post(api::counts::counts)
+    }),
+    route("/geo", Access::Read, || {
+        get(api::geo::geo).post(api::geo::geo)
+    }),
+    route("/hunt", Access::Read, || {
+        get(api::hunt::hunt).post(api::hunt::hunt)
+    }),
+    route("/meta", Access::ReadAll, || {
+        get(api::meta::meta).post(api::meta::meta)
+    }),
+    route("/reference", Access::Read, || {
+        get(api::lookup::reference).post(api::lookup::reference)
+    }),
+    route("/check_ip", Access::Read, || {
+        get(api::lookup::check_ip).post(api::lookup::check_ip)
+    }),
+    route("/ripe", Access::Read, || {
+        get(api::lookup::ripe).post(api::lookup::ripe)
+    }),
+    route("/check", Access::Public, || {
+        get(api::lookup::check).post(api::lookup::check)
+    }),
+    route("/trails", Access::Public, || {
+        get(api::trails::csv).post(api::trails::csv)
+    }),
+    route("/api/v1/trails/image", Access::Public, || {
+        get(api::trails::image)
+    }),
+    route("/fail2ban", Access::Fail2ban, || {
+        get(api::blocklists::fail2ban).post(api::blocklists::fail2ban)
+    }),
+    route("/blacklist", Access::Blacklist, || {
+        get(api::blocklists::blacklist).post(api::blocklists::blacklist)
+    }),
+    route("/blacklist/{name}", Access::Blacklist, || {
+        get(api::blocklists::named).post(api::blocklists::named)
+    }),
 ];
 
 /// The whole service.
@@ -83,7 +122,7 @@ pub(crate) fn router(state: AppState) -> Router {
     }
     router
         .fallback(assets::serve)
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(DefaultBodyLimit::max(middleware::BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), middleware::limit))
         .layer(from_fn(middleware::headers))
         .with_state(state)
@@ -116,35 +155,44 @@ mod tests {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Asker {
         /// Accounts exist; no cookie.
-        Stranger,
+        Nobody,
         /// A cookie that nobody gave out.
         Forger,
+        /// A cookie that was given out, with one letter changed.
+        Tampered,
+        /// A sign-in of yesterday.
+        Expired,
         /// No accounts, from this machine.
         Local,
         /// No accounts, from another machine.
         Remote,
         Admin,
+        /// Some networks, names of custom trails hidden.
         Restricted,
+        /// Some networks, all names.
+        Filtered,
+        /// All networks, names of custom trails hidden.
+        Masked,
+        /// A shipped password that was not replaced.
         MustChange,
+        /// No cookie, from an address of the allow-lists.
+        Firewall,
     }
 
-    const ASKERS: [Asker; 7] = [
-        Asker::Stranger,
-        Asker::Forger,
-        Asker::Local,
-        Asker::Remote,
-        Asker::Admin,
-        Asker::Restricted,
-        Asker::MustChange,
+    use Asker::*;
+
+    const ASKERS: [Asker; 12] = [
+        Nobody, Forger, Tampered, Expired, Local, Remote, Admin, Restricted, Filtered, Masked,
+        MustChange, Firewall,
     ];
 
     fn state(dir: &std::path::Path, with_users: bool) -> AppState {
         let users = format!(
-            "USERS\n    admin:{SECRET}:0:\n    analyst:{SECRET}:1000:10.0.0.0/8\n    new:{SHIPPED}:0:\n"
+            "USERS\n    admin:{SECRET}:0:\n    analyst:{SECRET}:1000:10.0.0.0/8\n    some:{SECRET}:0:10.0.0.0/8\n    masked:{SECRET}:1001:\n    new:{SHIPPED}:0:\n"
         );
         let log_dir = dir.join(if with_users { "users" } else { "none" });
         let text = format!(
-            "HTTP_PORT 8338\nLOG_DIR {}\n{}",
+            "HTTP_PORT 8338\nLOG_DIR {0}\nTRAILS_FILE {0}/trails.csv\nENABLE_MASK_CUSTOM true\nFAIL2BAN_REGEX x\nFAIL2BAN_ALLOWLIST 192.0.2.7\nBLACKLIST\n    src_ip ~ .\n{1}",
             log_dir.display(),
             if with_users { &users } else { "" }
         );
@@ -158,12 +206,15 @@ mod tests {
             NetworkSet::private(),
         )
         .unwrap();
+        let services = Arc::new(crate::services::Services::new(&config));
+        drop(services.distribution.start().unwrap());
         AppState::new(Parts {
+            services,
             fleet: Arc::default(),
             store,
             auth: Auth::open(&config, false).unwrap(),
             max_requests: 10,
-            max_streams: 10,
+            max_streams: 1000,
             trusted_proxies: vec!["203.0.113.1/32".parse().unwrap()],
             clear_passwords: false,
             html: None,
@@ -172,48 +223,61 @@ mod tests {
     }
 
     async fn token(state: &AppState, asker: Asker) -> Option<String> {
-        let (name, password) = match asker {
-            Asker::Admin => ("admin", "secret"),
-            Asker::Restricted => ("analyst", "secret"),
-            Asker::MustChange => ("new", "admin"),
-            Asker::Forger => return Some("x".repeat(43)),
-            _ => return None,
+        let now = Timestamp::now();
+        let (name, password, at) = match asker {
+            Admin | Tampered => ("admin", "secret", now),
+            Expired => ("admin", "secret", now.plus_micros(-25 * 3_600_000_000)),
+            Restricted => ("analyst", "secret", now),
+            Filtered => ("some", "secret", now),
+            Masked => ("masked", "secret", now),
+            MustChange => ("new", "admin", now),
+            Forger => return Some("x".repeat(43)),
+            Nobody | Local | Remote | Firewall => return None,
         };
         let peer = Peer {
             address: [127, 0, 0, 1].into(),
             remote: false,
             clear: false,
         };
-        Some(
-            state
-                .auth
-                .login(name, password, peer, Timestamp::now())
-                .await
-                .unwrap(),
-        )
+        let token = state.auth.login(name, password, peer, at).await.unwrap();
+        if asker != Tampered {
+            return Some(token);
+        }
+        let (head, last) = token.split_at(token.len() - 1);
+        Some(format!("{head}{}", if last == "A" { "B" } else { "A" }))
     }
 
     /// What the access of a route means for an asker, as a status; `None` lets pass.
     fn wanted(access: Access, asker: Asker) -> Option<StatusCode> {
-        match (access, asker) {
-            (Access::Public, _) => None,
-            (_, Asker::Stranger | Asker::Forger | Asker::Remote) => Some(StatusCode::UNAUTHORIZED),
-            (Access::Read, Asker::Local | Asker::Admin | Asker::Restricted) => None,
-            (Access::Read, Asker::MustChange) => Some(StatusCode::FORBIDDEN),
-            (Access::Account, Asker::Local) => Some(StatusCode::UNAUTHORIZED),
-            (Access::Account, _) => None,
+        let reads = matches!(asker, Local | Admin | Restricted | Filtered | Masked);
+        let missing = Some(StatusCode::UNAUTHORIZED);
+        let forbidden = Some(StatusCode::FORBIDDEN);
+        let nothing = Some(StatusCode::NOT_FOUND);
+        match access {
+            Access::Public => None,
+            Access::ReadAll if matches!(asker, Restricted | Filtered) => forbidden,
+            Access::Read | Access::ReadAll if reads => None,
+            Access::Read | Access::ReadAll if asker == MustChange => forbidden,
+            Access::Account if (reads && asker != Local) || asker == MustChange => None,
+            Access::Read | Access::ReadAll | Access::Account => missing,
+            Access::Blacklist if reads || asker == Firewall => None,
+            Access::Fail2ban if asker == Firewall => None,
+            Access::Blacklist | Access::Fail2ban => nothing,
         }
     }
 
     fn request(path: &str, method: Method, asker: Asker, token: Option<&str>) -> Request<Body> {
-        let address = if asker == Asker::Remote {
-            [198, 51, 100, 9]
-        } else {
-            [127, 0, 0, 1]
+        let address = match asker {
+            Remote => [198, 51, 100, 9],
+            Firewall => [192, 0, 2, 7],
+            _ => [127, 0, 0, 1],
         };
         let mut request = Request::builder()
             .method(method)
-            .uri(path.replace("{id}", "0123456789abcdef"))
+            .uri(
+                path.replace("{id}", "0123456789abcdef")
+                    .replace("{name}", "x"),
+            )
             .header("x-maltrail", "1")
             .header(header::CONTENT_TYPE, "application/json")
             .extension(ConnectInfo(ClientAddress(SocketAddr::from((
@@ -229,7 +293,7 @@ mod tests {
     async fn every_route_lets_in_whom_its_row_names_and_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
         for asker in ASKERS {
-            let state = state(dir.path(), !matches!(asker, Asker::Local | Asker::Remote));
+            let state = state(dir.path(), !matches!(asker, Local | Remote));
             let token = token(&state, asker).await;
             let service = router(state);
             for route in ROUTES {
@@ -246,9 +310,8 @@ mod tests {
                         continue;
                     }
                     answered += 1;
-                    let code = refusal(&answer);
                     assert_eq!(
-                        code,
+                        refusal(route.access, &answer),
                         wanted(route.access, asker),
                         "{method} {} as {asker:?}",
                         route.path
@@ -260,11 +323,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_proxy_on_this_machine_is_nobody_of_an_allow_list() {
+        let lists = crate::http::access::AllowLists {
+            fail2ban: NetworkSet::new(["127.0.0.0/8".parse().unwrap()]),
+            blacklist: NetworkSet::new(["127.0.0.0/8".parse().unwrap()]),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path(), true);
+        let admit = |remote, address: [u8; 4], access: Access| {
+            let peer = Peer {
+                address: address.into(),
+                remote,
+                clear: false,
+            };
+            let identity = state.auth.identify(None, peer, Timestamp::now());
+            access.admit(&identity, peer, &lists).is_ok()
+        };
+        for access in [Access::Fail2ban, Access::Blacklist] {
+            assert!(admit(false, [127, 0, 0, 1], access));
+            assert!(!admit(true, [127, 0, 0, 1], access));
+            assert!(!admit(true, [198, 51, 100, 9], access));
+        }
+    }
+
+    #[tokio::test]
     async fn passwords_from_other_machines_need_https() {
         let dir = tempfile::tempdir().unwrap();
         let service = router(state(dir.path(), true));
         let sign_in = async |from: [u8; 4], proto: Option<&str>| {
-            let mut request = request("/api/v1/login", Method::POST, Asker::Stranger, None);
+            let mut request = request("/api/v1/login", Method::POST, Nobody, None);
             request
                 .extensions_mut()
                 .insert(ConnectInfo(ClientAddress(SocketAddr::from((from, 40000)))));
@@ -298,12 +385,14 @@ mod tests {
     }
 
     /// The status when the answer is a refusal of access. The login forms say 401 for other reasons:
-    /// with an empty form they answer 400 to 422 or fail, so they never refuse access here.
-    fn refusal(answer: &axum::response::Response) -> Option<StatusCode> {
+    /// with an empty form they answer 400 to 422 or fail, so they never refuse access here. Only routes with
+    /// an allow-list refuse by 404.
+    fn refusal(access: Access, answer: &axum::response::Response) -> Option<StatusCode> {
+        let by_list = matches!(access, Access::Fail2ban | Access::Blacklist);
         let refused = matches!(
             answer.status(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-        );
+        ) || (by_list && answer.status() == StatusCode::NOT_FOUND);
         let form = answer
             .headers()
             .get(header::CONTENT_TYPE)
@@ -316,7 +405,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = state(dir.path(), false);
         let _all = state.requests.acquire_many(10).await.unwrap();
-        let request = request("/ping", Method::GET, Asker::Local, None);
+        let request = request("/ping", Method::GET, Local, None);
         let answer = router(state.clone()).oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.headers().contains_key(header::RETRY_AFTER));

@@ -8,6 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use maltrail_core::event::line::split_columns;
+use maltrail_core::event::seal::is_sealed;
 use maltrail_core::event::{EventId, Kind, LineError};
 use maltrail_core::time::{Day, Timestamp, Zone};
 
@@ -37,6 +38,8 @@ pub(crate) enum Reject {
     Utf8,
     #[error("{0}")]
     Line(#[from] LineError),
+    #[error("it is sealed with a UDP_KEY, and this server has none")]
+    Sealed,
     #[error("it is dated more than one day ahead of the server's clock")]
     Ahead,
     #[error("it is older than 366 days")]
@@ -53,7 +56,7 @@ impl Reject {
         counters.rejected.add(1);
         match self {
             Self::Utf8 => counters.rejected_utf8.add(1),
-            Self::Line(_) | Self::Object(_) => counters.rejected_line.add(1),
+            Self::Line(_) | Self::Object(_) | Self::Sealed => counters.rejected_line.add(1),
             Self::Ahead | Self::Old | Self::Disagree => counters.rejected_time.add(1),
         }
     }
@@ -108,6 +111,9 @@ impl Checker {
         datagram: &'a [u8],
         now: Timestamp,
     ) -> Result<Accepted<'a>, Reject> {
+        if is_sealed(datagram) {
+            return Err(Reject::Sealed);
+        }
         let text = std::str::from_utf8(datagram).map_err(|_| Reject::Utf8)?;
         let text = text.trim_end_matches(['\r', '\n']);
         let (epoch, line) = split_epoch(text)?;

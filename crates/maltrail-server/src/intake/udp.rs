@@ -3,7 +3,8 @@
 //! Bounds: a batch holds at most [`BATCH_BYTES`]; the queue is bounded, and when it is full the loop
 //! waits (counted), so that the kernel's buffer, asked to be 8 MiB, takes the burst. What the
 //! kernel had to drop is read from `/proc/net/udp*` and counted, too. Sources outside
-//! `UDP_ALLOWLIST` are counted and named once each, at most [`MAX_NAMED`] of them.
+//! `UDP_ALLOWLIST` are counted and named once each, at most [`MAX_NAMED`] of them. So are those of
+//! datagrams without the MAC of `UDP_KEY`, where there is one.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use maltrail_core::addr::NetworkSet;
+use maltrail_core::event::Seal;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -61,11 +63,16 @@ pub(crate) struct UdpIntake {
     socket: UdpSocket,
     address: SocketAddr,
     allowed: NetworkSet,
+    seal: Option<Seal>,
 }
 
 impl UdpIntake {
-    /// Binds `address`; takes datagrams from `allowed`.
-    pub(crate) fn bind(address: SocketAddr, allowed: NetworkSet) -> io::Result<Self> {
+    /// Binds `address`; takes datagrams from `allowed`, with `seal` only those that open.
+    pub(crate) fn bind(
+        address: SocketAddr,
+        allowed: NetworkSet,
+        seal: Option<Seal>,
+    ) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::DGRAM,
@@ -92,6 +99,7 @@ impl UdpIntake {
             socket,
             address,
             allowed,
+            seal,
         })
     }
 
@@ -105,7 +113,9 @@ impl UdpIntake {
         let counters = store.intake();
         let mut gate = Gate {
             allowed: &self.allowed,
+            seal: self.seal.as_ref(),
             named: HashSet::new(),
+            forgers: HashSet::new(),
         };
         let mut buffer = vec![0; DATAGRAM_BYTES];
         let mut drops = Instant::now();
@@ -173,7 +183,11 @@ fn hand_on(batch: Batch, batches: &SyncSender<Batch>, counters: &IntakeCounters)
 
 struct Gate<'a> {
     allowed: &'a NetworkSet,
+    seal: Option<&'a Seal>,
+    /// Sources that were named because they are not allowed.
     named: HashSet<IpAddr>,
+    /// Sources that were named because what they send does not open.
+    forgers: HashSet<IpAddr>,
 }
 
 impl Gate<'_> {
@@ -186,14 +200,27 @@ impl Gate<'_> {
     ) {
         counters.received.add(1);
         counters.bytes.add(datagram.len() as u64);
-        if self.allowed.contains(source) {
-            batch.push(datagram, source.to_canonical());
+        let allowed = self.allowed.contains(source);
+        let source = source.to_canonical();
+        if allowed {
+            match self.seal.map_or(Some(datagram), |seal| seal.open(datagram)) {
+                Some(datagram) => batch.push(datagram, source),
+                None => self.note_forgery(source, counters),
+            }
             return;
         }
         counters.refused.add(1);
-        let source = source.to_canonical();
         if self.named.len() < MAX_NAMED && self.named.insert(source) {
             tracing::warn!(%source, "intake: events refused from this address; to accept them add it to UDP_ALLOWLIST, for example `UDP_ALLOWLIST {source}`");
+        }
+    }
+}
+
+impl Gate<'_> {
+    fn note_forgery(&mut self, source: IpAddr, counters: &IntakeCounters) {
+        counters.forged.add(1);
+        if self.forgers.len() < MAX_NAMED && self.forgers.insert(source) {
+            tracing::warn!(%source, "intake: datagrams without the MAC of UDP_KEY from this address; give its sensor the same UDP_KEY");
         }
     }
 }
@@ -242,7 +269,9 @@ mod tests {
         let allowed = NetworkSet::private();
         let mut gate = Gate {
             allowed: &allowed,
+            seal: None,
             named: HashSet::new(),
+            forgers: HashSet::new(),
         };
         let (counters, mut batch) = (IntakeCounters::default(), Batch::default());
         for last in 0..100 {
@@ -259,6 +288,44 @@ mod tests {
             (100, 101)
         );
         assert_eq!((gate.named.len(), batch.ends.len()), (MAX_NAMED, 1));
+    }
+
+    #[test]
+    fn what_does_not_open_is_counted_and_goes_no_further() {
+        let (allowed, seal) = (NetworkSet::private(), Seal::new("key"));
+        let mut gate = Gate {
+            allowed: &allowed,
+            seal: Some(&seal),
+            named: HashSet::new(),
+            forgers: HashSet::new(),
+        };
+        let (counters, mut batch) = (IntakeCounters::default(), Batch::default());
+        for last in 0..100 {
+            let source = IpAddr::from([10, 0, 0, last]);
+            gate.take(&mut batch, b"x", source, &counters);
+            gate.take(
+                &mut batch,
+                &Seal::new("other").seal(b"x"),
+                source,
+                &counters,
+            );
+        }
+        gate.take(
+            &mut batch,
+            &seal.seal(b"right"),
+            IpAddr::from([10, 0, 0, 1]),
+            &counters,
+        );
+        gate.take(
+            &mut batch,
+            &seal.seal(b"right"),
+            IpAddr::from([203, 0, 113, 1]),
+            &counters,
+        );
+        let taken: Vec<&[u8]> = batch.datagrams().map(|(bytes, _)| bytes).collect();
+        assert_eq!(taken, [b"right"]);
+        assert_eq!((counters.forged.get(), counters.refused.get()), (200, 1));
+        assert_eq!(gate.forgers.len(), MAX_NAMED);
     }
 
     #[test]

@@ -31,8 +31,8 @@ impl Serialize for Counter {
     }
 }
 
-/// The UDP intake. `received = stored + heartbeats + rejected + duplicates + refused` once the queue is
-/// empty.
+/// The UDP intake. `received = stored + heartbeats + rejected + duplicates + refused + forged` once the
+/// queue is empty.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct IntakeCounters {
     /// Datagrams taken from the socket.
@@ -45,6 +45,8 @@ pub(crate) struct IntakeCounters {
     pub(crate) heartbeats: Counter,
     /// From a source outside `UDP_ALLOWLIST`.
     pub(crate) refused: Counter,
+    /// Without the MAC of `UDP_KEY`.
+    pub(crate) forged: Counter,
     /// Events that were stored already.
     pub(crate) duplicates: Counter,
     /// Not events, all reasons together.

@@ -13,10 +13,11 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use maltrail_core::addr::{NetworkSet, parse_ip};
+use maltrail_core::event::line::split_columns;
 
 use super::Hot;
 use super::sql::DayReader;
-use super::table::{DayTable, Fields};
+use super::table::{DayTable, Fields, push_column};
 
 /// Rows taken from the index file at a time, so that the writer never waits long.
 const PAGE: usize = 20_000;
@@ -96,6 +97,50 @@ impl Scope {
         })
     }
 
+    /// Whether whole events are hidden, not only names.
+    pub(crate) const fn is_filtered(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
+    /// Whether names of custom trails are hidden.
+    pub(crate) const fn is_masked(&self) -> bool {
+        self.mask
+    }
+
+    /// A line of a day file as this scope shows it; `None` when it is hidden. Lines that are not
+    /// events are hidden from restricted users: nobody can say what they hold.
+    pub(crate) fn line<'a>(&self, line: &'a str) -> Option<Cow<'a, str>> {
+        if self.is_everything() {
+            return Some(line.into());
+        }
+        let columns = split_columns(line).ok()?;
+        let [
+            time,
+            sensor,
+            src,
+            sport,
+            dst,
+            dport,
+            proto,
+            kind,
+            trail,
+            info,
+            reference,
+        ] = &columns;
+        let seen = self.apply(src, dst, trail, info, reference)?;
+        if seen.src == *src && seen.dst == *dst && seen.info == *info {
+            return Some(line.into());
+        }
+        let mut changed = format!("\"{time}\"");
+        let columns: [&str; 10] = [
+            sensor, &seen.src, sport, &seen.dst, dport, proto, kind, trail, seen.info, reference,
+        ];
+        for column in columns {
+            push_column(column, &mut changed);
+        }
+        Some(changed.into())
+    }
+
     /// The members of a column that lie inside; `None` when there is none.
     fn visible<'a>(&self, column: &'a str) -> Option<Cow<'a, str>> {
         if !column.contains(',') {
@@ -117,7 +162,7 @@ impl Scope {
 }
 
 /// Whether an event comes from the operator's own trails, whose names are hidden from masked users.
-fn is_custom(reference: &str, info: &str) -> bool {
+pub(crate) fn is_custom(reference: &str, info: &str) -> bool {
     reference.contains("custom)") || info.ends_with("(custom)")
 }
 

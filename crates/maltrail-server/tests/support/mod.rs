@@ -1,6 +1,8 @@
 //! A server in this process on free ports, and a small HTTP client.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod fixture;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -27,8 +29,9 @@ pub(crate) fn sha256(text: &str) -> String {
 /// Configuration text on loopback; `more` lines follow.
 pub(crate) fn config_text(log_dir: &Path, more: &str) -> String {
     format!(
-        "HTTP_ADDRESS 127.0.0.1\nHTTP_PORT 8338\nUSE_SSL false\nLOG_DIR {}\nUDP_ADDRESS 127.0.0.1\nUDP_PORT 8337\n{more}\n",
-        log_dir.display()
+        "HTTP_ADDRESS 127.0.0.1\nHTTP_PORT 8338\nUSE_SSL false\nLOG_DIR {}\nUDP_ADDRESS 127.0.0.1\nUDP_PORT 8337\nTRAILS_FILE {}\n{more}\n",
+        log_dir.display(),
+        log_dir.join("trails.csv").display()
     )
 }
 
