@@ -121,7 +121,6 @@ impl Workshop {
             inside += usize::from(self.unfinished());
             self.check(&moment);
         }
-        println!("{inside} of {moments} kills came inside a write");
         assert!(
             inside * 2 >= moments,
             "only {inside} of {moments} kills came inside a write"

@@ -163,7 +163,7 @@ mod tests {
         check(request(&set, "h.com", "/gate.php?id=5"), gate);
         check(
             request(&set, "a.com:81", "/B/"),
-            Some(("a.com/b", "a.com/b")),
+            Some(("a.com/b", "a.com/b(/)")),
         );
         check(request(&set, "a.com", "/c"), None);
     }

@@ -180,7 +180,7 @@ impl Assembly {
                 let origin = known.map(|(_, _, origin)| *origin);
                 let origin = origin.unwrap_or_else(|| {
                     let origin =
-                        self.origin(Stage::Feed, ListKind::Feed, reference, info, reference);
+                        self.origin(Stage::Feed, ListKind::Feed, &rows.feed, info, reference);
                     if let (Some(listings), Some(list)) = (&mut self.listings, origin.list) {
                         listings.vouch(list, &facts);
                     }

@@ -376,8 +376,9 @@ impl Run<'_> {
     ) -> Option<StatsServer> {
         let address = self.config.output.stats_address?;
         let vitals = Arc::clone(vitals);
+        let file = self.config.trails.file.clone();
         StatsServer::start(address, move || {
-            refresh(&vitals, &sinks, store.as_ref());
+            refresh(&vitals, &file, &sinks, store.as_ref());
             metrics::text(&vitals.snapshot(Timestamp::now()))
         })
     }
@@ -385,10 +386,11 @@ impl Run<'_> {
     fn heart(&self, vitals: &Arc<Vitals>, sinks: SinkWatch, store: Option<StoreFeed>) -> Heart {
         let watch = sinks.clone();
         let switches = Switches::of(self.config);
+        let file = self.config.trails.file.clone();
         Heart {
             vitals: Arc::clone(vitals),
             line_secs: self.config.output.metrics_interval_secs,
-            refresh: Box::new(move |vitals| refresh(vitals, &watch, store.as_ref())),
+            refresh: Box::new(move |vitals| refresh(vitals, &file, &watch, store.as_ref())),
             send: Box::new(move |object| sinks.beat(object)),
             selftest: Some(Box::new(move || Tally::of(&selftest::run(&switches)))),
         }
@@ -396,7 +398,9 @@ impl Run<'_> {
 }
 
 /// Brings numbers up to date that others hold.
-fn refresh(vitals: &Vitals, sinks: &SinkWatch, store: Option<&StoreFeed>) {
+fn refresh(vitals: &Vitals, trails_file: &Path, sinks: &SinkWatch, store: Option<&StoreFeed>) {
+    let (written, feeds) = (trails::written(trails_file), trails::feeds(trails_file));
+    vitals.trails(|trails| (trails.written, trails.feeds) = (written, feeds));
     let facts = sinks.facts();
     let endpoint = |one: crate::sinks::EndpointFacts| EndpointVitals {
         name: format!("{} {}", one.option, one.address),

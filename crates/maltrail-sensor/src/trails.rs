@@ -12,6 +12,8 @@ use maltrail_engine::{IgnoreRules, UserAgents};
 use maltrail_feeds::load::{self, Origins};
 use tracing::{info, warn};
 
+use crate::vitals::FeedVitals;
+
 /// Trails, whitelist and ignore rules, ready for a worker.
 #[derive(Clone)]
 pub(crate) struct Lists {
@@ -156,6 +158,20 @@ fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
 pub(crate) fn written(path: &Path) -> Option<Timestamp> {
     let at = maltrail_feeds::update::checked(path)?;
     Some(Timestamp::from_parts(i64::try_from(at).ok()?, 0))
+}
+
+/// How the feeds stood at the last update of these trails.
+pub(crate) fn feeds(path: &Path) -> Vec<FeedVitals> {
+    let time = |secs: u64| Some(Timestamp::from_parts(i64::try_from(secs).ok()?, 0));
+    maltrail_feeds::store::statuses(path)
+        .into_iter()
+        .map(|feed| FeedVitals {
+            name: feed.name,
+            entries: feed.entries as u64,
+            success: feed.last_success.and_then(time),
+            failing: feed.error.is_some(),
+        })
+        .collect()
 }
 
 fn age(path: &Path) -> String {

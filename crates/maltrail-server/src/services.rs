@@ -58,7 +58,7 @@ impl Services {
                 blacklist,
             },
             block_lists: BlockLists::new(config),
-            references: References::new(&config.root),
+            references: References::new(config),
             ripe: (!server.disable_ripe).then(|| Ripe::new(config.proxy.clone())),
             lookups: Semaphore::new(LOOKUPS),
             bad_networks: BadNetworks::read(&load::places(

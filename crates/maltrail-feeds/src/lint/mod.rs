@@ -216,7 +216,7 @@ impl Lint<'_> {
             && !before.ends_with([' ', '\t'])
         {
             let message = format!(
-                "`#{}` is a comment and not part of the entry: put a blank before it",
+                "`#{}` is a comment and not part of the entry: if it is meant as one, put a blank before it",
                 clip(rest)
             );
             self.say(at, Level::Warning, "glued-comment", text, message);

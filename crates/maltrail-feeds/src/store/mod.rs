@@ -21,7 +21,7 @@ pub use copy::{CopyWriter, FeedRows};
 pub use status::{FeedStatus, Pending};
 
 use crate::fetch::{Body, LIST_BYTES, hex};
-use crate::place::place;
+use crate::place::{folder_of, place};
 
 /// Name of the record.
 const STATUS: &str = "status.json";
@@ -38,6 +38,11 @@ const ENDS: [&str; 3] = [COPY_END, ARCHIVE_END, LIST_END];
 /// Start and end of the names of files that are being written.
 const NEW_START: &str = ".copy-";
 const NEW_END: &str = ".new";
+
+/// How the feeds of the set in `trails_file` stood at its last update, by name.
+pub fn statuses(trails_file: &Path) -> Vec<FeedStatus> {
+    Store::open(&folder_of(trails_file).join("feeds"), None).all()
+}
 
 /// The folder of copies.
 #[derive(Debug)]

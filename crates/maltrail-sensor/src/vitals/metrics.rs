@@ -106,7 +106,7 @@ mod tests {
 
     use super::super::tests::healthy;
     use super::*;
-    use crate::vitals::{EndpointVitals, Setup, Vitals};
+    use crate::vitals::{EndpointVitals, FeedVitals, Setup, Vitals};
 
     /// Names and types that scrapers of older sensors rely on.
     const FACTS: &str = "maltrail_up gauge
@@ -204,6 +204,12 @@ maltrail_worker_last_heartbeat_seconds{worker} gauge";
     fn full() -> Snapshot {
         let mut snapshot = healthy(3600);
         snapshot.log_free_bytes = Some(5_000_000_000);
+        snapshot.trails.feeds = vec![FeedVitals {
+            name: "a \"feed\"".to_owned(),
+            entries: 12,
+            success: Some(snapshot.setup.started),
+            failing: true,
+        }];
         snapshot.sinks.endpoints = vec![EndpointVitals {
             name: "log.example:8337".to_owned(),
             sent: 7,

@@ -33,8 +33,8 @@ use crate::pulse::{Fault, LinkState, MAX_LISTED, PulseFacts};
 pub(crate) use status::{free_bytes, status_path};
 
 pub use numbers::{
-    EndpointVitals, EngineSums, InterfaceVitals, ObservableVitals, PolicyVitals, SinkVitals,
-    TrailVitals, WorkerVitals,
+    EndpointVitals, EngineSums, FeedVitals, InterfaceVitals, ObservableVitals, PolicyVitals,
+    SinkVitals, TrailVitals, WorkerVitals,
 };
 
 /// Interfaces that are kept for one worker; more than any machine mirrors to.

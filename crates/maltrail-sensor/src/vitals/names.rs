@@ -1,7 +1,7 @@
 //! What each metric is called and means: the one table behind the metrics text and `docs/metrics.md`.
 
-use super::Snapshot;
 use super::metrics::Samples;
+use super::{Snapshot, secs_between};
 
 /// Kind of a metric, as the text format names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -432,6 +432,35 @@ pub(super) const METRICS: &[Metric] = &[
         "New trail sets refused because they had shrunk too much.",
         |s, out| {
             out.one(s.trails.rejected);
+        },
+    ),
+    gauge(
+        "maltrail_feed_entries",
+        "Entries of the last good answer of a feed.",
+        |s, out| {
+            for feed in &s.trails.feeds {
+                out.labelled("feed", &feed.name, feed.entries);
+            }
+        },
+    ),
+    gauge(
+        "maltrail_feed_failing",
+        "1 while the last answer of a feed was none or a bad one; its copy stands in.",
+        |s, out| {
+            for feed in &s.trails.feeds {
+                out.labelled("feed", &feed.name, feed.failing.into());
+            }
+        },
+    ),
+    gauge(
+        "maltrail_feed_age_seconds",
+        "Seconds since a feed last answered well; absent for one that never did.",
+        |s, out| {
+            for feed in &s.trails.feeds {
+                if let Some(success) = feed.success {
+                    out.labelled("feed", &feed.name, secs_between(success, s.time));
+                }
+            }
         },
     ),
     gauge(

@@ -65,8 +65,23 @@ pub struct TrailVitals {
     pub failed: u64,
     /// Reloads refused by TRAIL_RELOAD_MIN_RATIO.
     pub rejected: u64,
-    /// When the trails file was written; `None` with the built-in trails.
+    /// When the trails file was last known to be up to date; `None` with the built-in trails.
     pub written: Option<Timestamp>,
+    /// How the feeds stood at the last update.
+    pub feeds: Vec<FeedVitals>,
+}
+
+/// One feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedVitals {
+    /// Its name.
+    pub name: String,
+    /// Entries of its last good answer.
+    pub entries: u64,
+    /// When it last answered well.
+    pub success: Option<Timestamp>,
+    /// Whether its last answer was none or a bad one.
+    pub failing: bool,
 }
 
 /// What policy did with events.

@@ -1,7 +1,8 @@
 //! `/reference`: which shipped list has a trail, and what that list names as its source.
 //!
-//! Looks into the lists that are compiled in and those of the installation (`trails/static` below the root).
-//! Bounds: [`BUDGET`] per question, one question at a time, [`MAX_KNOWN`] remembered answers.
+//! Asks the catalog beside `TRAILS_FILE`, which knows every list of the last build; else it looks into the lists
+//! that are compiled in and those of the installation (`trails/static` below the root). The user's own lists
+//! are never named. Bounds: [`BUDGET`] per question, one question at a time, [`MAX_KNOWN`] remembered answers.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -9,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use maltrail_feeds::{Collection, embedded};
+use maltrail_core::config::Config;
+use maltrail_core::trail::key::normalize;
+use maltrail_feeds::catalog::{CatalogError, ListKind};
+use maltrail_feeds::{Catalog, Collection, embedded};
 use serde::Serialize;
 
 use crate::store::lock;
@@ -33,6 +37,8 @@ pub(crate) struct Found {
 /// The lists and what was found in them.
 #[derive(Debug)]
 pub(crate) struct References {
+    /// Where the catalog is.
+    beside: PathBuf,
     folder: PathBuf,
     embedded: OnceLock<Collection>,
     /// std lock: held for map operations only.
@@ -42,9 +48,15 @@ pub(crate) struct References {
 }
 
 impl References {
-    /// Lists of the installation `root`.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let beside = config.trails.file.parent();
+        Self::of(beside.unwrap_or_else(|| Path::new(".")), &config.root)
+    }
+
+    /// The catalog in `beside`, lists of the installation `root`.
+    fn of(beside: &Path, root: &Path) -> Self {
         Self {
+            beside: beside.to_owned(),
             folder: root.join("trails/static"),
             embedded: OnceLock::new(),
             known: Mutex::default(),
@@ -73,10 +85,11 @@ impl References {
         let _turn = lock(&self.turn);
         let deadline = Instant::now() + BUDGET;
         let embedded = self.embedded.get_or_init(embedded::collection);
-        let built_in = embedded
-            .lists()
-            .find_map(|list| find_in(&list.bytes, &list.path, &trail));
-        let (found, complete) = match built_in {
+        let built_in = || {
+            let mut lists = embedded.lists();
+            lists.find_map(|list| find_in(&list.bytes, &list.path, &trail))
+        };
+        let (found, complete) = match self.find_in_catalog(&trail).or_else(built_in) {
             Some(found) => (Some(found), true),
             None => self.find_in_folder(&trail, deadline),
         };
@@ -85,6 +98,27 @@ impl References {
             lock(&self.known).1.insert(trail, found.clone());
         }
         found
+    }
+
+    /// What the catalog knows of shipped lists that still have the trail.
+    fn find_in_catalog(&self, trail: &str) -> Option<Found> {
+        let key = normalize(trail, false).ok()?;
+        let listings = Catalog::open(&self.beside).and_then(|catalog| catalog.find(&key));
+        let listings = match listings {
+            Ok(listings) => listings,
+            Err(CatalogError::Missing(_) | CatalogError::Other(_)) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "reference: the catalog is passed over");
+                return None;
+            }
+        };
+        let shipped = listings
+            .into_iter()
+            .find(|listing| listing.kind == ListKind::Static && listing.last.is_none())?;
+        Some(Found {
+            reference: shipped.urls.join(" "),
+            source: shipped.list,
+        })
     }
 
     /// What the installation's own lists say, and whether all were read in time.
@@ -170,6 +204,9 @@ fn is_line_of(line: &[u8], trail: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maltrail_feeds::assemble::assemble_listed;
+    use maltrail_feeds::collection::ListFile;
+    use maltrail_feeds::{AssembleOptions, Sources};
 
     #[test]
     fn the_header_above_the_line_is_the_reference() {
@@ -190,13 +227,41 @@ mod tests {
     }
 
     #[test]
+    fn the_catalog_is_asked_first_and_names_no_list_of_the_user() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |path: &str, text: &str| (path.to_owned(), text.as_bytes().to_vec());
+        let sources = Sources {
+            collections: vec![Collection::of([file(
+                "trails/static/malware/lumma.txt",
+                "# Reference: https://a.example/1\n\nshipped-name.biz\nboth-names.biz\n",
+            )])],
+            custom: vec![ListFile {
+                path: "trails/custom/projectx.txt".to_owned(),
+                bytes: b"own-name.biz\nboth-names.biz\n".to_vec(),
+            }],
+            ..Sources::default()
+        };
+        let (_, _, listings) =
+            assemble_listed(&sources, &AssembleOptions::default(), &mut |_, _| {});
+        Catalog::record(root.path(), listings, 86_400, None).unwrap();
+        let references = References::of(root.path(), root.path());
+        let wanted = Found {
+            reference: "https://a.example/1".into(),
+            source: "trails/static/malware/lumma.txt".into(),
+        };
+        assert_eq!(references.find("Shipped-Name.biz"), wanted);
+        assert_eq!(references.find("both-names.biz/"), wanted);
+        assert_eq!(references.find("own-name.biz"), Found::default());
+    }
+
+    #[test]
     fn lists_of_the_installation_are_read_and_answers_remembered() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("trails/static/malware");
         std::fs::create_dir_all(&folder).unwrap();
         let list = folder.join("lumma.txt");
         std::fs::write(&list, "# Reference: r1\n\nlumma-test-name.biz\n").unwrap();
-        let references = References::new(root.path());
+        let references = References::of(root.path(), root.path());
         let wanted = Found {
             reference: "r1".into(),
             source: "trails/static/malware/lumma.txt".into(),
