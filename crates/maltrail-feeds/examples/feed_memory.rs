@@ -54,7 +54,14 @@ fn main() {
             ..Rules::default()
         };
         let started = Instant::now();
-        let gathered = gather(&config, None, &fetch, &rules, &mut store, &mut |_, _| {});
+        let gathered = gather(
+            &config,
+            None,
+            Some(&fetch),
+            &rules,
+            &mut store,
+            &mut |_, _| {},
+        );
         let entries: usize = gathered.sources.iter().map(|source| source.entries).sum();
         let error = gathered
             .sources

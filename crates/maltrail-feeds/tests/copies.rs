@@ -271,3 +271,38 @@ fn a_refused_update_changes_no_copy() {
     assert_eq!(policeman["entries"], 4, "of the copy");
     assert_eq!(policeman["http_status"], 200, "of the attempt");
 }
+
+#[test]
+fn without_a_network_what_is_at_hand_counts() {
+    let house = House::new();
+    house.answer("blackholemonster", "200 OK", "5.9.9.1\n");
+    house.answer("policeman", "200 OK", NAMES);
+    house.run(false);
+    let (good, record) = (house.trails(), house.root.path().join("feeds/status.json"));
+    let before = fs::read(&record).expect("record");
+    fs::remove_file(&house.config.file).expect("removed");
+    let offline = Update {
+        config: &house.config,
+        root: house.root.path(),
+        from: None,
+        built_in: true,
+        fetch: None,
+        feeds: true,
+        force: false,
+        owner: None,
+    };
+    let outcome = offline.run(&mut |_| {}).expect("update");
+    assert_eq!(house.trails(), good);
+    assert!(
+        outcome
+            .sources
+            .iter()
+            .all(|source| source.unchanged && source.entries > 0)
+    );
+    assert_eq!(
+        outcome.sources.len(),
+        2,
+        "what was never fetched is not missed"
+    );
+    assert_eq!(fs::read(&record).expect("record"), before);
+}

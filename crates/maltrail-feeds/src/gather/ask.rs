@@ -25,7 +25,8 @@ const PATIENCE: u64 = 7 * 86_400;
 
 /// What all questions of an update share.
 pub(super) struct Inquiry<'a> {
-    pub(super) fetch: &'a dyn Fetch,
+    /// None: nothing is asked, what is at hand counts.
+    pub(super) fetch: Option<&'a dyn Fetch>,
     pub(super) store: &'a Store,
     pub(super) rules: &'a Rules,
     pub(super) canaries: &'a Canaries,
@@ -107,6 +108,9 @@ impl Inquiry<'_> {
     /// Asks a feed; also what is at hand of it.
     pub(super) fn ask(&self, feed: &Feed) -> (Reply, Copy) {
         let copy = self.at_hand(feed);
+        let Some(fetch) = self.fetch else {
+            return (Reply::NotDue, copy);
+        };
         let status = self.store.status(&feed.name);
         let recipe = feed.recipe(self.canaries);
         let has_copy = matches!(copy, Copy::Rows(_) | Copy::Archive(_));
@@ -118,7 +122,7 @@ impl Inquiry<'_> {
         if same_recipe && !self.rules.force && age.is_some_and(|age| age < feed.period) {
             return (Reply::NotDue, copy);
         }
-        let reply = match self.answer(feed, &status, recipe, same_recipe) {
+        let reply = match self.answer(fetch, feed, &status, recipe, same_recipe) {
             Ok(reply) => reply,
             Err(Trouble(reason, http_status)) => Reply::Failed {
                 reason,
@@ -146,14 +150,15 @@ impl Inquiry<'_> {
 
     fn answer(
         &self,
+        fetch: &dyn Fetch,
         feed: &Feed,
         status: &FeedStatus,
         recipe: String,
         same_recipe: bool,
     ) -> Result<Reply, Trouble> {
         let fetched = match feed.format {
-            Format::Misp => self.misp_bodies(feed, status, same_recipe)?,
-            _ => self.bodies(feed, status, same_recipe)?,
+            Format::Misp => self.misp_bodies(fetch, feed, status, same_recipe)?,
+            _ => self.bodies(fetch, feed, status, same_recipe)?,
         };
         let Bodies::New(mut bodies, origin) = fetched else {
             return Ok(Reply::Unchanged {
@@ -212,6 +217,7 @@ impl Inquiry<'_> {
     /// The bodies of a feed: all its pages, or the first that answers when they stand in for each other.
     fn bodies(
         &self,
+        fetch: &dyn Fetch,
         feed: &Feed,
         status: &FeedStatus,
         same_recipe: bool,
@@ -223,7 +229,7 @@ impl Inquiry<'_> {
             // Of several pages that add up, one that is unchanged says nothing about the others.
             let one = feed.backup || feed.urls.len() == 1;
             let conditional = same_recipe && one && status.url == *url;
-            let got = self.page(feed, url, conditional.then_some(status));
+            let got = self.page(fetch, feed, url, conditional.then_some(status));
             let (mut body, fresh_origin) = match got {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(Bodies::Unchanged),
@@ -241,7 +247,7 @@ impl Inquiry<'_> {
                 .ok()
                 .and_then(|file| formats::next_page(feed, &mut BufReader::new(file)));
             if let Some(next) = next {
-                match self.page(feed, &next, None) {
+                match self.page(fetch, feed, &next, None) {
                     Ok(Some((page, _))) => bodies.push(page),
                     Ok(None) => {}
                     Err(trouble) => {
@@ -277,13 +283,15 @@ impl Inquiry<'_> {
     /// The newest events of a MISP feed whose manifest changed. An event that does not come is left out.
     fn misp_bodies(
         &self,
+        fetch: &dyn Fetch,
         feed: &Feed,
         status: &FeedStatus,
         same_recipe: bool,
     ) -> Result<Bodies, Trouble> {
         let url = feed.urls.first().map(String::as_str).unwrap_or_default();
         let conditional = same_recipe && status.url == url;
-        let Some((mut manifest, origin)) = self.page(feed, url, conditional.then_some(status))?
+        let Some((mut manifest, origin)) =
+            self.page(fetch, feed, url, conditional.then_some(status))?
         else {
             return Ok(Bodies::Unchanged);
         };
@@ -294,7 +302,7 @@ impl Inquiry<'_> {
         let mut bodies = Vec::new();
         let mut failure = None;
         for event in events {
-            match self.page(feed, &format!("{folder}/{event}.json"), None) {
+            match self.page(fetch, feed, &format!("{folder}/{event}.json"), None) {
                 Ok(Some((body, _))) => bodies.push(body),
                 Ok(None) => {}
                 Err(trouble) => {
@@ -311,6 +319,7 @@ impl Inquiry<'_> {
     /// One body, checked; nothing when it is as it was.
     fn page(
         &self,
+        fetch: &dyn Fetch,
         feed: &Feed,
         url: &str,
         known: Option<&FeedStatus>,
@@ -330,7 +339,7 @@ impl Inquiry<'_> {
             max_bytes,
             folder: self.store.spool(),
         };
-        let answer = self.fetch.get(&request).map_err(|error| {
+        let answer = fetch.get(&request).map_err(|error| {
             let status = error.status();
             let hint = match status {
                 Some(401 | 403) if feed.key => {

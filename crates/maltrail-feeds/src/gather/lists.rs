@@ -14,7 +14,8 @@ use crate::store::{FeedStatus, Store};
 /// How a list answered.
 #[derive(Debug)]
 pub(super) struct Reply {
-    answer: Result<Option<Fresh>, Trouble>,
+    /// None when it was not asked.
+    answer: Option<Result<Option<Fresh>, Trouble>>,
     /// Text of the last good answer.
     copy: Result<Option<String>, String>,
 }
@@ -37,12 +38,18 @@ pub(super) fn ask(inquiry: &Inquiry<'_>, url: &str) -> Reply {
         folder: inquiry.store.spool(),
         ..Request::plain(url)
     };
-    let answer = match inquiry.fetch.get(&request) {
+    let Some(fetch) = inquiry.fetch else {
+        return Reply { answer: None, copy };
+    };
+    let answer = match fetch.get(&request) {
         Ok(Answer::Unchanged) => Ok(None),
         Ok(Answer::Fresh(fresh)) => check(fresh).map(Some).map_err(Trouble::from),
         Err(error) => Err(Trouble(error.to_string(), error.status())),
     };
-    Reply { answer, copy }
+    Reply {
+        answer: Some(answer),
+        copy,
+    }
 }
 
 fn check(mut fresh: Fresh) -> Result<Fresh, String> {
@@ -66,6 +73,15 @@ pub(super) fn settle(
         store.forget(&name, note);
         None
     });
+    let Some(answer) = reply.answer else {
+        let source = Source {
+            name: url.to_owned(),
+            entries: copy.as_ref().map_or(0, |text| text.lines().count()),
+            unchanged: true,
+            ..Source::default()
+        };
+        return (copy, source);
+    };
     let before = store.status(&name);
     let mut status = FeedStatus {
         name: name.clone(),
@@ -81,7 +97,7 @@ pub(super) fn settle(
         name: url.to_owned(),
         ..Source::default()
     };
-    let text = match reply.answer {
+    let text = match answer {
         Ok(None) => {
             (status.unchanged, status.http_status) = (true, Some(304));
             status.last_success = Some(now);

@@ -85,11 +85,12 @@ enum Done {
     List(lists::Reply),
 }
 
-/// Fetches every feed that is wanted, and the user's lists. `progress` hears sources done and all.
+/// Fetches every feed that is wanted, and the user's lists; without a way to fetch, what is at hand of them
+/// counts. `progress` hears sources done and all.
 pub fn gather(
     config: &TrailsConfig,
     disabled_info: Option<&Regex>,
-    fetch: &dyn Fetch,
+    fetch: Option<&dyn Fetch>,
     rules: &Rules,
     store: &mut Store,
     progress: &mut dyn FnMut(usize, usize),
@@ -142,6 +143,10 @@ impl Gathered {
             Some(Done::Feed(reply, copy)) => (reply, copy),
             _ => (internal(), Copy::None),
         };
+        let nothing = matches!((&reply, &copy), (Reply::NotDue, Copy::None));
+        if nothing {
+            return;
+        }
         let made = settle::settle(feed, reply, copy, rules, store);
         self.feeds.extend(made.rows);
         self.archives.extend(made.archive);
@@ -160,8 +165,10 @@ impl Gathered {
                 },
             ),
         };
+        if text.is_some() || source.error.is_some() {
+            self.sources.push(source);
+        }
         self.remote.extend(text);
-        self.sources.push(source);
     }
 }
 

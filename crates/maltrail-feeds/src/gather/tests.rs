@@ -80,7 +80,7 @@ fn gathered(root: &Path, file: &str, options: &str, web: &Web) -> (Gathered, Sto
     let gathered = gather(
         &config.trails,
         None,
-        web,
+        Some(web),
         &rules,
         &mut store,
         &mut |_, _| {},

@@ -26,7 +26,7 @@ use crate::assemble::{AssembleOptions, Sources, assemble_listed};
 use crate::catalog::Catalog;
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
-use crate::gather::{Gathered, Rules, Source, gather};
+use crate::gather::{Rules, Source, gather};
 use crate::load;
 use crate::place::{Lock, folder_of, sweep};
 use crate::report::Report;
@@ -198,18 +198,16 @@ impl Update<'_> {
             force: self.force,
             now: now(),
         };
-        let fetched = self.fetch.map_or_else(Gathered::default, |fetch| {
-            gather(
-                self.config,
-                options.disabled_info.as_ref(),
-                fetch,
-                &rules,
-                store,
-                &mut |done, all| {
-                    progress(Phase::Fetching(done, all));
-                },
-            )
-        });
+        let fetched = gather(
+            self.config,
+            options.disabled_info.as_ref(),
+            self.fetch,
+            &rules,
+            store,
+            &mut |done, all| {
+                progress(Phase::Fetching(done, all));
+            },
+        );
         let lists = self.lists(&fetched.archives, progress)?;
         let custom = own_lists(&self.config.custom_dir)?;
         let digest = self.digest(&options, &lists, &custom, &fetched);
@@ -264,7 +262,7 @@ impl Update<'_> {
         outcome.notes.extend_from_slice(store.notes());
         // The set is published already: the next update only knows less of this one.
         if self.fetch.is_some()
-            && self.feeds
+            && (self.feeds || !self.config.custom_urls.is_empty())
             && let Err(error) = store.commit()
         {
             outcome.notes.push(format!(
