@@ -11,7 +11,7 @@ use maltrail_core::event::{Details, Event, Kind, Members};
 use maltrail_core::time::Timestamp;
 use maltrail_core::trail::TrailSet;
 use maltrail_core::trail::key::leading_quad;
-use maltrail_engine::{IgnoreRules, UserAgents};
+use maltrail_engine::{IgnoreRules, UserAgents, lookup};
 use maltrail_feeds::catalog::{Catalog, CatalogError, Listing};
 use maltrail_feeds::explain::{Line, Named, Question, covering_line};
 use maltrail_feeds::update::sudo_owner;
@@ -25,6 +25,7 @@ pub(super) struct Facts {
     pub(super) whitelists: Vec<Named>,
     pub(super) user_whitelist: Option<String>,
     pub(super) custom_dir: String,
+    agent_list: Named,
     /// What a person should know beside.
     pub(super) notes: Vec<String>,
     catalog: Option<Catalog>,
@@ -74,6 +75,9 @@ impl Facts {
         Ok(Self {
             trails: set,
             agents: trails::user_agents(config)?,
+            agent_list: read(&config.root.join("data/ua.txt"))
+                .or_else(|| built_in("ua.txt").pop())
+                .context("there is no list of user agents")?,
             whitelists,
             user_whitelist: config
                 .trails
@@ -100,6 +104,20 @@ impl Facts {
         catalog
             .and_then(|catalog| catalog.find(key).ok())
             .unwrap_or_default()
+    }
+
+    /// How the line of the list of user agents that matches is called, by asking each line alone.
+    pub(super) fn agent_line(&self, text: &str) -> String {
+        let list = &self.agent_list;
+        let matches = |line: &str| {
+            let alone = UserAgents::parse(line).ok();
+            alone.is_some_and(|agents| lookup::agent(&agents, text).is_some())
+        };
+        let line = (1..).zip(list.text.lines()).find(|(_, line)| matches(line));
+        line.map_or_else(
+            || format!("the list of user agents ({})", list.name),
+            |(line, entry)| format!("the user agent `{entry}` ({}:{line})", list.name),
+        )
     }
 
     /// Why a key that lists name is not in the set.

@@ -112,7 +112,8 @@ fn answer(facts: &Facts, indicator: &str) -> anyhow::Result<Answer> {
         )),
         Indicator::UserAgent(text) => {
             let found = lookup::agent(&facts.agents, text);
-            answer.hit(facts, found, "the list of user agents (data/ua.txt)");
+            let how = found.as_ref().map(|_| facts.agent_line(text));
+            answer.hit(facts, found, &how.unwrap_or_default());
             if text.trim_end_matches('.').contains('.') && !text.contains([' ', '/']) {
                 answer.notes.push("it is no name, address or URL, so it was taken for a user agent".into());
             }
@@ -333,7 +334,8 @@ fn unused(facts: &Facts, what: &Indicator, answer: &mut Answer) {
 /// What would have to change for the other answer.
 fn advise(facts: &Facts, what: &Indicator, answer: &mut Answer) {
     let mut advice = Vec::new();
-    for hidden in &answer.hidden {
+    // Where nothing is listed, a whitelist hides nothing yet.
+    for hidden in answer.hidden.iter().filter(|_| !answer.hits.is_empty()) {
         let own = !hidden.line.file.starts_with("built-in");
         advice.push(if own {
             format!("to have it reported, take out {}:{}", hidden.line.file, hidden.line.line)

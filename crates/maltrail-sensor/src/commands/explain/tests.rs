@@ -150,7 +150,7 @@ fn every_kind_is_explained_by_its_list_and_line() {
     house.check(
         "sqlmap/1.0-dev",
         true,
-        &["the list of user agents", "event   UA"],
+        &["the user agent `", "(built-in ua.txt:", "event   UA"],
     );
     house.check(
         "nothing-known.biz",
