@@ -23,7 +23,7 @@ use maltrail_core::config::{Environment, TrailsConfig};
 use self::inputs::own_lists;
 use self::record::{Record, Stamp};
 use crate::assemble::{AssembleOptions, Sources, assemble_listed};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, FILE};
 use crate::collection::CollectionError;
 use crate::fetch::Fetch;
 use crate::gather::{Rules, Source, gather};
@@ -213,7 +213,8 @@ impl Update<'_> {
         let digest = self.digest(&options, &lists, &custom, &fetched);
         let record = Record::read(folder);
         let mut listings = None;
-        let mut outcome = if let Some(rows) = self.stands(&record, &digest) {
+        let stands = self.stands(&record, &digest);
+        let mut outcome = if let Some(rows) = stands.filter(|_| folder.join(FILE).is_file()) {
             Outcome {
                 rows,
                 before: Some(rows),

@@ -160,6 +160,8 @@ fn nothing_is_built_again_until_an_input_changes() {
     let list = house.root.path().join("src/trails/static/malware/zeus.txt");
     fs::write(list, "a.biz\nc.biz\n").expect("list");
     assert!(!house.run().expect("update").unchanged);
+    fs::remove_file(house.root.path().join("out/trails.db")).expect("catalog");
+    assert!(!house.run().expect("update").unchanged);
     fs::create_dir(house.root.path().join("own")).expect("folder");
     fs::write(house.root.path().join("own/x.txt"), "d.biz\n").expect("list");
     assert!(!house.run().expect("update").unchanged);
