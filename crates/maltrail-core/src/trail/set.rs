@@ -88,6 +88,16 @@ impl TrailSet {
         Ok(Self::over(image, report, repair))
     }
 
+    /// A set over these bytes, whatever their checksums say: for fuzzing only.
+    ///
+    /// # Errors
+    /// When the bounds of a section are wrong.
+    #[doc(hidden)]
+    pub fn of_image_bytes(bytes: Vec<u8>) -> Result<Self, ImageError> {
+        let (image, report) = Image::sealed(bytes)?;
+        Ok(Self::over(image, report, true))
+    }
+
     /// Number of rows.
     pub const fn len(&self) -> usize {
         self.report.rows

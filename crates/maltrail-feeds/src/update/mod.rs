@@ -122,6 +122,17 @@ pub enum UpdateError {
         /// The smallest share that is accepted.
         ratio: f64,
     },
+    /// The set would match what everybody uses.
+    #[error(
+        "the new set would match what everybody uses: {count} rows such as {named}; a list of it is wrong. The old \
+         file stays (--force publishes it anyway)"
+    )]
+    Canaries {
+        /// Such rows, the user's own aside.
+        count: usize,
+        /// The first of them.
+        named: String,
+    },
     /// A file cannot be written.
     #[error("cannot write `{}`: {source}", path.display())]
     Write {

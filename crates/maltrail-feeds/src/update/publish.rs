@@ -4,15 +4,22 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use maltrail_core::addr::parse_net;
 use maltrail_core::trail::build::Built;
 use maltrail_core::trail::csv;
 
 use super::record::{Record, Stamp};
 use super::{Outcome, Phase, Update, UpdateError, lock, write_error};
+use crate::canary::Canaries;
 use crate::collection::{Collection, DATA};
 use crate::gather::Source;
 use crate::place::{folder_of, place};
 use crate::report::Report;
+
+/// Rows of the lists that may match what everybody uses: the public static list has two, on purpose.
+const MOST_CANARIES: usize = 10;
+/// How many of them a refusal names.
+const NAMED_CANARIES: usize = 5;
 
 impl Update<'_> {
     /// Checks the new set against the old one and puts it in its place.
@@ -55,10 +62,37 @@ impl Update<'_> {
         })
     }
 
+    /// How many rows that are not the user's own would match what everybody uses, and the first of them.
+    fn everybody<'a>(&self, built: &'a Built) -> (usize, Vec<&'a str>) {
+        let canaries = Canaries::new(&self.config.home_networks);
+        let mut found = (0, Vec::new());
+        for row in built.rows().filter(|row| !row.reference.contains("custom")) {
+            // Single addresses were held against the ranges of the build already.
+            let is_name = row
+                .key
+                .starts_with(|letter: char| letter.is_ascii_alphabetic());
+            let is_network = row.key.contains('/') && parse_net(row.key).is_some();
+            if (is_name || is_network) && canaries.hit(row.key).is_some() {
+                found.0 += 1;
+                if found.1.len() < NAMED_CANARIES {
+                    found.1.push(row.key);
+                }
+            }
+        }
+        found
+    }
+
     fn accept(&self, built: &Built, before: Option<usize>) -> Result<(), UpdateError> {
         let (after, ratio) = (built.len(), self.config.reload_min_ratio);
         if built.is_empty() {
             return Err(UpdateError::Empty);
+        }
+        let (count, named) = self.everybody(built);
+        if count > MOST_CANARIES && !self.force {
+            return Err(UpdateError::Canaries {
+                count,
+                named: named.join(", "),
+            });
         }
         match before {
             Some(before)

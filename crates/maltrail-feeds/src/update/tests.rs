@@ -253,3 +253,27 @@ fn an_update_without_a_source_takes_the_last_one_that_a_person_named() {
     house.update(None).run(&mut |_| {}).expect("update");
     assert!(!house.file().contains("a.biz"));
 }
+
+#[test]
+fn a_set_that_matches_what_everybody_uses_is_refused() {
+    let house = House::new(&[
+        (
+            "src/trails/static/malware/zeus.txt",
+            "a.biz\nb.biz\nlinode.com\n",
+        ),
+        ("own/mine.txt", "google.com\nfacebook.com\n"),
+    ]);
+    house.run().expect("a few are meant");
+    let old = house.file();
+    let list = house.root.path().join("src/trails/static/malware/zeus.txt");
+    let bad = "google.com\nfacebook.com\nmicrosoft.com\ngithub.com\namazon.com\napple.com\n\
+               youtube.com\ninstagram.com\nlinkedin.com\nwikipedia.org\nnetflix.com\ncom\nco.uk\n0.0.0.0/0\na.biz\nb.biz\n";
+    fs::write(&list, bad).expect("list");
+    let error = house.run().expect_err("everybody").to_string();
+    // Without the two that the user lists as well.
+    assert!(
+        error.contains("12 rows such as 0.0.0.0/0, amazon.com"),
+        "{error}"
+    );
+    assert_eq!(house.file(), old);
+}
