@@ -11,7 +11,9 @@
 use std::borrow::Cow;
 
 use maltrail_core::event::Kind;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::meta::{self, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
 
 use crate::finding::Finding;
 use crate::web::text::{Plus, decode, shown};
@@ -54,7 +56,10 @@ pub struct UserAgents {
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the list of user agents is too large to be compiled: {0}")]
-pub struct UserAgentsError(#[source] regex::Error);
+pub struct UserAgentsError(#[source] BuildError);
+
+/// Why an expression does not compile.
+type BuildError = Box<meta::BuildError>;
 
 impl UserAgents {
     /// Compiles a list.
@@ -79,7 +84,7 @@ impl UserAgents {
                 Some(expression) => all.extend(["(?:", &expression, ")"]),
                 None => {
                     agents.literal += 1;
-                    all.push_str(&regex::escape(line));
+                    all.push_str(&regex_syntax::escape(line));
                 }
             }
         }
@@ -123,8 +128,9 @@ impl UserAgents {
         }
         let before = agent.get(..hit.start()).unwrap_or_default();
         let after = agent.get(hit.end()..).unwrap_or_default();
-        let said = escaped(hit.as_bytes());
-        let key = shown(hit.as_bytes());
+        let matched = agent.get(hit.range()).unwrap_or_default();
+        let said = escaped(matched);
+        let key = shown(matched);
         let trail = match (before.is_empty(), after.is_empty()) {
             (true, true) => said,
             (true, false) => format!("{said}({})", escaped(after)),
@@ -148,13 +154,26 @@ fn escaped(bytes: &[u8]) -> String {
     text.replace('(', "\\(").replace(')', "\\)")
 }
 
-fn compile(expression: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(expression)
+fn compile(expression: &str) -> Result<Regex, BuildError> {
+    let syntax = syntax::Config::new()
         .unicode(false)
-        .case_insensitive(true)
-        .size_limit(MAX_PROGRAM_BYTES)
-        .dfa_size_limit(SEARCH_BYTES)
-        .build()
+        .utf8(false)
+        .case_insensitive(true);
+    // Of a long list no literals come that all of it begins with, and looking for them takes as long as
+    // all the rest; nor do automata that are built in advance fit.
+    let config = Regex::config()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(MAX_PROGRAM_BYTES))
+        .hybrid_cache_capacity(SEARCH_BYTES)
+        .which_captures(WhichCaptures::Implicit)
+        .auto_prefilter(false)
+        .onepass(false)
+        .dfa(false);
+    let built = Regex::builder()
+        .syntax(syntax)
+        .configure(config)
+        .build(expression);
+    built.map_err(Box::new)
 }
 
 /// Whether a line is an expression at all. Compiling each of a long list to find out takes 50 ms.
