@@ -16,6 +16,7 @@ use maltrail_core::addr::parse_ip;
 use super::access::Access;
 use super::error::ApiError;
 use super::listener::ClientAddress;
+use super::tls::Secure;
 use crate::auth::Peer;
 use crate::state::AppState;
 
@@ -94,7 +95,13 @@ pub(crate) async fn guard(
     let Some(direct) = direct else {
         return ApiError::unavailable().into_response();
     };
-    let peer = peer(&state, direct, request.headers());
+    let mut peer = peer(&state, direct, request.headers());
+    // Through TLS only a proxy of ours may have taken it unencrypted.
+    let proxied = state
+        .trusted_proxies
+        .iter()
+        .any(|net| net.contains(&direct.to_canonical()));
+    peer.clear &= proxied || request.extensions().get::<Secure>().is_none();
     if let Err(error) = same_site(request.method(), request.uri().path(), request.headers()) {
         return error.into_response();
     }

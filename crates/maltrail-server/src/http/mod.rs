@@ -6,4 +6,7 @@ pub(crate) mod error;
 pub(crate) mod listener;
 pub(crate) mod middleware;
 pub(crate) mod params;
+pub(crate) mod redirect;
 pub(crate) mod router;
+pub(crate) mod tls;
+pub(crate) mod wire;
