@@ -17,7 +17,7 @@ pub(crate) mod state_file;
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ipnet::IpNet;
 use maltrail_core::config::{Config, PasswordHash, UserEntry};
@@ -129,7 +129,7 @@ pub(crate) struct Auth {
     legacy: bool,
     allow_anonymous: bool,
     keep_default: bool,
-    state: StateFile,
+    state: Arc<StateFile>,
     code: Option<OneTimeCode>,
     backoff: Mutex<Backoff>,
     sessions: Mutex<Sessions>,
@@ -141,7 +141,7 @@ pub(crate) struct Auth {
 impl Auth {
     /// Reads accounts and sign-ins. With a shipped password in force it makes the one-time code.
     pub(crate) fn open(config: &Config, keep_default: bool) -> Result<Self, StateError> {
-        let state = StateFile::open(&state_path(&config.log_dir))?;
+        let state = Arc::new(StateFile::open(&state_path(&config.log_dir))?);
         let sessions = Sessions::load(&state)?;
         let mut auth = Self {
             entries: config.server.users.clone(),
@@ -163,6 +163,11 @@ impl Auth {
             OneTimeCode::remove(&config.log_dir);
         }
         Ok(auth)
+    }
+
+    /// The file that keeps accounts, and what people do with threats.
+    pub(crate) const fn state_file(&self) -> &Arc<StateFile> {
+        &self.state
     }
 
     /// Whether a shipped password is in force.

@@ -1,5 +1,6 @@
-//! `LOG_DIR/state.sqlite`: what cannot be rebuilt from day files. For now passwords that replace the
-//! ones in `USERS`, and sign-ins. Mode 0600.
+//! `LOG_DIR/state.sqlite`: what cannot be rebuilt from day files. Here passwords that replace the ones in
+//! `USERS`, and sign-ins; [`audit`](crate::audit) and [`desk`](crate::desk) keep their own tables in the same
+//! file. Mode 0600.
 //!
 //! `USERS` stays the truth: a replaced password remembers the `USERS` hash that it replaces and
 //! counts only while that entry still stands there.
@@ -7,7 +8,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use maltrail_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -61,8 +62,15 @@ impl StateFile {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        connection.execute_batch(SCHEMA)?;
+        for schema in [SCHEMA, crate::audit::SCHEMA, crate::desk::SCHEMA] {
+            connection.execute_batch(schema)?;
+        }
         Ok(Self(Mutex::new(connection)))
+    }
+
+    /// The file itself, for the tables that other parts keep in it. Others wait meanwhile.
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.0)
     }
 
     /// The password that replaces this entry's.
