@@ -158,3 +158,122 @@ fn secure_cookies(headers: &mut HeaderMap) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use maltrail_core::config::{Config, Environment};
+    use maltrail_core::time::Timestamp;
+    use tower::ServiceExt;
+
+    const PROXY: [u8; 4] = [203, 0, 113, 1];
+    const LOCAL: [u8; 4] = [127, 0, 0, 1];
+    const ELSEWHERE: [u8; 4] = [198, 51, 100, 9];
+
+    fn service(dir: &std::path::Path, mode: &str) -> Router {
+        let path = dir.join("test.conf");
+        let text = format!(
+            "HTTP_PORT 8338\nLOG_DIR {}\nUSE_SSL {mode}\n",
+            dir.display()
+        );
+        std::fs::write(&path, text).unwrap();
+        let (config, _) = Config::load(&path, &Environment::of_process()).unwrap();
+        let policy = Policy {
+            mode: config.server.use_ssl,
+            tls: Tls::open(&config, Timestamp::now()).unwrap(),
+            hsts: true,
+            trusted_proxies: vec!["203.0.113.1/32".parse().unwrap()],
+        };
+        let answer = || async { ([(header::SET_COOKIE, "a=b; Path=/")], "data") };
+        policy.around(Router::new().route("/", get(answer).post(answer)))
+    }
+
+    async fn ask(service: &Router, from: [u8; 4], secure: bool, more: &[(&str, &str)]) -> Response {
+        let origin = Origin {
+            address: (from, 40_000).into(),
+            secure: Arc::new(AtomicBool::new(secure)),
+        };
+        let mut request = Request::builder()
+            .header("host", "box:8338")
+            .extension(ConnectInfo(origin));
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        service.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn text(answer: Response) -> String {
+        let body = axum::body::to_bytes(answer.into_body(), 100_000)
+            .await
+            .unwrap();
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
+    const BROWSER: (&str, &str) = ("accept", "text/html");
+
+    #[tokio::test]
+    async fn who_is_led_to_https() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, from, headers, led) in [
+            ("auto", ELSEWHERE, &[BROWSER][..], true),
+            ("auto", ELSEWHERE, &[], false),
+            ("auto", LOCAL, &[BROWSER], false),
+            (
+                "auto",
+                PROXY,
+                &[BROWSER, ("x-forwarded-for", "198.51.100.9")],
+                false,
+            ),
+            (
+                "auto",
+                ELSEWHERE,
+                &[BROWSER, ("x-forwarded-proto", "https")],
+                true,
+            ),
+            ("true", LOCAL, &[BROWSER], true),
+            ("true", PROXY, &[BROWSER], true),
+            ("false", ELSEWHERE, &[BROWSER], false),
+        ] {
+            let service = service(dir.path(), mode);
+            let answer = text(ask(&service, from, false, headers).await).await;
+            assert_eq!(
+                answer.contains("https://box:8338/"),
+                led,
+                "{mode} {from:?} {headers:?}: {answer}"
+            );
+            if mode != "false" {
+                let answer = text(ask(&service, from, true, headers).await).await;
+                assert_eq!(answer, "data", "through TLS: {mode} {from:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn cookies_are_secure_where_they_came_encrypted() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = service(dir.path(), "auto");
+        let https = ("x-forwarded-proto", "https");
+        for (from, tls, headers, secure) in [
+            (ELSEWHERE, true, &[][..], true),
+            (ELSEWHERE, false, &[], false),
+            (LOCAL, false, &[], false),
+            (PROXY, false, &[https], true),
+            (PROXY, false, &[("x-forwarded-proto", "http")], false),
+            (ELSEWHERE, false, &[https], false),
+        ] {
+            let answer = ask(&service, from, tls, headers).await;
+            let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+            let wanted = if secure {
+                "a=b; Path=/; Secure"
+            } else {
+                "a=b; Path=/"
+            };
+            assert_eq!(cookie, wanted, "{from:?} {tls} {headers:?}");
+            let hsts = answer.headers().get(header::STRICT_TRANSPORT_SECURITY);
+            assert_eq!(hsts, None, "a certificate that nobody vouches for");
+        }
+    }
+}
