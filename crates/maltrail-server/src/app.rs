@@ -34,6 +34,7 @@ use crate::intake::Intake;
 use crate::intake::udp::UdpIntake;
 use crate::services::Services;
 use crate::state::{AppState, Parts};
+use crate::store::retention::Policy as Care;
 use crate::store::{HOT_BYTES, Store};
 use crate::tls::Tls;
 
@@ -77,6 +78,7 @@ pub struct Running {
     store: Store,
     intake: Option<Intake>,
     indexer: Option<std::thread::JoinHandle<()>>,
+    caretaker: Option<std::thread::JoinHandle<()>>,
     services: Arc<Services>,
     trails: Option<std::thread::JoinHandle<()>>,
     _clock: Option<Clock>,
@@ -147,9 +149,18 @@ impl App {
             html: options.html,
             stopping: stopping.clone(),
         });
+        let care = Care {
+            retention_days: config.server.retention_days,
+            compress_after_days: config.server.compress_after_days,
+            index_max_bytes: config.server.index_max_bytes,
+        };
+        store.limit_index(care.index_max_bytes);
         let indexer = store
             .spawn_indexer()
             .context("cannot start the indexer thread")?;
+        let caretaker = store
+            .spawn_caretaker(care)
+            .context("cannot start the caretaker thread")?;
         let trails = services.distribution.start();
         let trails = trails.context("cannot start the thread that prepares trails")?;
         let clock = trail_clock(&config);
@@ -184,6 +195,7 @@ impl App {
             store,
             intake,
             indexer: Some(indexer),
+            caretaker: Some(caretaker),
             services,
             trails: Some(trails),
             _clock: clock,
@@ -276,9 +288,13 @@ impl Running {
         }
         self.store.stop();
         self.services.distribution.stop();
-        for thread in [self.indexer.take(), self.trails.take()]
-            .into_iter()
-            .flatten()
+        for thread in [
+            self.indexer.take(),
+            self.caretaker.take(),
+            self.trails.take(),
+        ]
+        .into_iter()
+        .flatten()
         {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
