@@ -164,6 +164,20 @@ fn hostile_authorization_headers_open_nothing() {
     server.stop();
 }
 
+/// A wrong password from an address of this machine; the whole answer.
+fn guess(server: &TestServer, source: [u8; 4], name: &str) -> String {
+    let body = format!(r#"{{"username":"{name}","password":"wrong horse"}}"#);
+    let request = format!(
+        "POST /api/v1/login HTTP/1.1\r\nHost: x\r\nX-Maltrail: 1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = connect_from(source, server.http);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn guesses_do_not_lock_the_owner_out() {
     let server = server();
@@ -171,20 +185,37 @@ fn guesses_do_not_lock_the_owner_out() {
     let mut refused = 0;
     for n in 0..30 {
         // Each from another address of this machine, as a botnet would.
-        let body = r#"{"username":"ann","password":"wrong horse"}"#;
-        let request = format!(
-            "POST /api/v1/login HTTP/1.1\r\nHost: x\r\nX-Maltrail: 1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = connect_from([127, 0, 7, n + 1], server.http);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = guess(&server, [127, 0, 7, n + 1], "ann");
         refused += u32::from(answer.starts_with("HTTP/1.1 401"));
     }
     assert!(refused >= 10, "{refused} guesses were looked at");
     assert_eq!(ann.get("/api/v1/threats").status, 200, "the sign-in stays");
     let again = server.client().login("ann", PASSWORD);
     assert_eq!(again.status, 200, "{}", again.text());
+    server.stop();
+}
+
+/// Not a measurement (`examples/login_times.rs` is): without the slow check an unknown name would answer a
+/// hundred times faster.
+#[test]
+fn unknown_names_take_as_long_as_known_ones() {
+    let server = server();
+    let mut source = 0;
+    let mut millis = |name: &str| {
+        let mut times: Vec<u128> = (0..5)
+            .map(|_| {
+                source += 1;
+                let started = std::time::Instant::now();
+                let answer = guess(&server, [127, 0, 8, source], name);
+                assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+                started.elapsed().as_micros()
+            })
+            .collect();
+        times.sort_unstable();
+        times[2]
+    };
+    let (known, unknown) = (millis("ann"), millis("eve"));
+    let apart = known.max(unknown) as f64 / known.min(unknown) as f64;
+    assert!(apart < 2.5, "known {known} µs, unknown {unknown} µs");
     server.stop();
 }
