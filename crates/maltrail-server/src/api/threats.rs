@@ -1,5 +1,7 @@
 //! `GET /api/v1/threats`: one page of a day's threats, totals, facets, histogram.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
 use maltrail_core::time::Day;
@@ -10,7 +12,7 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::query::ast::Expr;
 use crate::query::filter::Severities;
-use crate::query::page::{MAX_LIMIT, Page, PageRequest, Sort, page};
+use crate::query::page::{Hidden, MAX_LIMIT, Page, PageRequest, Sort, page};
 use crate::query::parse::parse;
 use crate::state::AppState;
 
@@ -30,11 +32,16 @@ pub(crate) async fn threats(
     let selection = Selection::read(&params, &state)?;
     let request = request(&params, &selection)?;
     let day = selection.day;
+    let desk = Arc::clone(&state.desk);
     let page = state
-        .ask(day, move |store| {
-            store.query(day, &identity.scope, |table| page(table, &request))
+        .ask(day, move |store| -> Result<Page, ApiError> {
+            let mut request = request;
+            desk.resolve(&mut request.expr)?;
+            Ok(store.query(day, &identity.scope, |table| {
+                page(table, &desk.cases(), &request)
+            }))
         })
-        .await?;
+        .await??;
     Ok(Json(Answer {
         day: day.to_string(),
         page,
@@ -47,10 +54,11 @@ pub(crate) struct Selection {
     pub(crate) day: Day,
     pub(crate) expr: Expr,
     pub(crate) severities: Severities,
+    pub(crate) hidden: Hidden,
 }
 
 impl Selection {
-    /// Reads `day`, `q` and `sev`.
+    /// Reads `day`, `q`, `sev` and `hidden`.
     pub(crate) fn read(params: &Params, state: &AppState) -> Result<Self, ApiError> {
         let day = params.day("day")?.unwrap_or_else(|| state.store.today());
         let expr = parse(params.get("q").unwrap_or_default())?;
@@ -58,10 +66,13 @@ impl Selection {
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
             })?;
+        let hidden = Hidden::named(params.get("hidden").unwrap_or("exclude"))
+            .ok_or_else(|| ApiError::parameter("`hidden` is exclude, include or only."))?;
         Ok(Self {
             day,
             expr,
             severities,
+            hidden,
         })
     }
 }
@@ -92,5 +103,6 @@ fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiErr
         offset: params.number("offset", usize::MAX)?.unwrap_or(0),
         facets: includes("facets"),
         histogram: includes("histogram"),
+        hidden: selection.hidden,
     })
 }

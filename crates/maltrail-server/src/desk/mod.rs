@@ -25,6 +25,8 @@ pub(crate) use case::{Case, Cases, MAX_TAGS, Status, tag};
 
 use crate::audit::{self, Change};
 use crate::auth::state_file::StateFile;
+use crate::query::ast::{Expr, Field, Pattern};
+use crate::query::filter::TextTest;
 use crate::store::lock;
 
 /// Threats that somebody may have decided about.
@@ -227,6 +229,25 @@ impl Desk {
         let generation = cases.generation;
         drop(cases);
         self.changes.send_replace(generation);
+    }
+
+    /// Looks up which threats have the notes that a query asks for. Do it before a pass over a day.
+    pub(crate) fn resolve(&self, expr: &mut Expr) -> Result<(), DeskError> {
+        let mut failed = None;
+        expr.values_mut(Field::Note, &mut |pattern| {
+            if matches!(pattern, Pattern::Threats(_)) {
+                return;
+            }
+            let found = {
+                let mut test = TextTest::new(pattern);
+                self.noted(|text| test.matches(text))
+            };
+            match found {
+                Ok(threats) => *pattern = Pattern::Threats(Arc::new(threats)),
+                Err(error) => failed = Some(error),
+            }
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     /// Tags in use and on how many threats, most used first.

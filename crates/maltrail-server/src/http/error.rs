@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::auth::Refused;
 use crate::auth::grants::Grant;
+use crate::desk::DeskError;
 use crate::query::parse::QueryError;
 
 /// A refused request.
@@ -115,6 +116,22 @@ impl ApiError {
     pub(crate) fn unavailable() -> Self {
         let text = "The server cannot do this now; its log says why.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    }
+}
+
+impl From<DeskError> for ApiError {
+    fn from(error: DeskError) -> Self {
+        let text = error.to_string();
+        match error {
+            DeskError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid", text),
+            DeskError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", text),
+            DeskError::Missing => Self::new(StatusCode::NOT_FOUND, "not_found", text),
+            DeskError::Foreign => Self::new(StatusCode::FORBIDDEN, "foreign", text),
+            DeskError::File(error) => {
+                tracing::error!(%error, "state file: cannot read or write it");
+                Self::unavailable()
+            }
+        }
     }
 }
 

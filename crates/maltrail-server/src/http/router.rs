@@ -161,6 +161,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::auth::{Auth, Peer};
+    use crate::desk::Desk;
     use crate::http::listener::ClientAddress;
     use crate::state::Parts;
     use crate::store::Store;
@@ -194,11 +195,14 @@ pub(super) mod tests {
         .unwrap();
         let services = Arc::new(crate::services::Services::new(&config));
         drop(services.distribution.start().unwrap());
+        let auth = Auth::open(&config, false).unwrap();
+        let desk = Desk::open(Arc::clone(auth.state_file()), true, &[]).unwrap();
         AppState::new(Parts {
             services,
             fleet: Arc::default(),
             store,
-            auth: Auth::open(&config, false).unwrap(),
+            auth,
+            desk: Arc::new(desk),
             max_requests: 10,
             max_streams: 1000,
             trusted_proxies: vec!["203.0.113.1/32".parse().unwrap()],
