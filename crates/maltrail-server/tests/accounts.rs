@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use support::{Client, TestServer, datagram, today, users, wait};
@@ -418,6 +419,116 @@ fn a_stream_ends_with_its_token() {
     assert_eq!(
         server.client().get_as(&token, "/api/v1/threats").status,
         200
+    );
+    server.stop();
+}
+
+/// A command beside the running server.
+fn run(server: &TestServer, args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_server"))
+        .arg("-c")
+        .arg(server.log_dir.join("test.conf"))
+        .args(args)
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn commands_work_beside_the_running_server() {
+    let server = server();
+    let (ann, bob) = (
+        server.signed_in("ann", PASSWORD),
+        server.signed_in("bob", PASSWORD),
+    );
+    let good = |args: &[&str], input: &str| {
+        let output = run(&server, args, input);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let bad = |args: &[&str], code: i32, words: &str| {
+        let output = run(&server, args, "");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+    };
+    let text = good(
+        &[
+            "token",
+            "add",
+            "--scope",
+            "read,write",
+            "--user",
+            "bob",
+            "--expires",
+            "1",
+        ],
+        "",
+    );
+    let token = text.trim_end();
+    assert!(text.lines().count() == 1 && token.len() == 46, "{text}");
+    let nobody = server.client();
+    assert_eq!(nobody.get_as(token, "/api/v1/threats").status, 200);
+    good(&["role", "bob", "viewer"], "");
+    good(&["role", "some", "analyst"], "");
+    assert_eq!(bob.get("/api/v1/session").json()["role"], "viewer");
+    bad(&["role", "ann", "analyst"], 1, "last admin");
+    bad(&["role", "eve", "analyst"], 1, "USERS has no account");
+    bad(&["role", "masked", "admin"], 1, "1000");
+    bad(&["role", "ann", "root"], 2, "root");
+    bad(&["token", "add"], 2, "--sensor");
+    bad(
+        &["token", "add", "--sensor", "a", "--scope", "read"],
+        2,
+        "cannot be used with",
+    );
+    bad(&["token", "add", "--scope", "root"], 2, "root");
+    bad(&["token", "add", "--scope", "read"], 1, "account");
+    bad(
+        &["token", "add", "--scope", "admin", "--user", "bob"],
+        1,
+        "admin",
+    );
+    bad(
+        &["token", "add", "--sensor", "s", "--expires", "1000"],
+        1,
+        "730",
+    );
+    bad(&["token", "revoke", "0000"], 1, "token list");
+    let list = good(&["token", "list"], "");
+    assert!(
+        list.contains("  console  read,write  of bob  until "),
+        "{list}"
+    );
+    let id = list.split_whitespace().next().unwrap();
+    good(&["token", "revoke", id], "");
+    assert_eq!(nobody.get_as(token, "/api/v1/threats").status, 401);
+    good(&["passwd", "bob"], "battery staple\n");
+    assert_eq!(
+        bob.get("/api/v1/threats").status,
+        401,
+        "its sign-ins have ended"
+    );
+    server.signed_in("bob", "battery staple");
+    let entries = ann.get("/api/v1/audit?actor=(console)").json();
+    assert_eq!(
+        names(&entries["entries"], "action"),
+        [
+            "user.password",
+            "token.revoke",
+            "user.role",
+            "user.role",
+            "token.add"
+        ]
     );
     server.stop();
 }

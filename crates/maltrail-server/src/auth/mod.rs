@@ -101,6 +101,10 @@ impl Auth {
     pub(crate) fn open(config: &Config, keep_default: bool) -> Result<Self, StateError> {
         let state = Arc::new(StateFile::open(&state_path(&config.log_dir))?);
         let sessions = Sessions::load(&state)?;
+        let mut backoff = Backoff::default();
+        for (name, address, at) in sessions.places() {
+            backoff.remember(name, address, at);
+        }
         let mut auth = Self {
             entries: config.server.users.clone(),
             mask_custom: config.server.mask_custom,
@@ -109,7 +113,7 @@ impl Auth {
             keep_default,
             state,
             code: None,
-            backoff: Mutex::default(),
+            backoff: Mutex::new(backoff),
             wrong_tokens: Mutex::default(),
             sessions: Mutex::new(sessions),
             nonces: Mutex::default(),
