@@ -12,6 +12,7 @@ mod assets;
 mod audit;
 mod auth;
 pub mod cli;
+mod commands;
 mod desk;
 mod distribution;
 mod fleet;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::Method;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -24,7 +24,6 @@ use crate::desk::Cases;
 use crate::http::access::Access;
 use crate::http::body::pieces;
 use crate::http::error::ApiError;
-use crate::http::middleware::cookie;
 use crate::http::params::Params;
 use crate::query::filter::Filter;
 use crate::query::page::{PageRequest, PerSeverity, Sort, page};
@@ -68,7 +67,6 @@ pub(crate) async fn stream(
     State(state): State<AppState>,
     Extension(identity): Extension<Identity>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let selection = Selection::read(&Params::new(query.as_deref(), b""), &state)?;
@@ -83,7 +81,6 @@ pub(crate) async fn stream(
         selection,
         identity,
         peer,
-        token: cookie(&headers).map(str::to_owned),
     };
     tokio::spawn(async move {
         viewer.run(sender).await;
@@ -97,7 +94,6 @@ struct Viewer {
     selection: Selection,
     identity: Identity,
     peer: Peer,
-    token: Option<String>,
 }
 
 impl Viewer {
@@ -146,11 +142,12 @@ impl Viewer {
     }
 
     fn still_allowed(&self) -> bool {
+        let now = self.state.now();
         let identity = self
             .state
             .auth
-            .identify(self.token.as_deref(), self.peer, self.state.now());
-        Access::Read.check(&identity).is_ok() && identity.scope == self.identity.scope
+            .identify_again(&self.identity, self.peer, now);
+        Access::Read.check(&identity, &Method::GET).is_ok() && identity.scope == self.identity.scope
     }
 
     async fn generation(&self) -> Result<Told, ApiError> {
