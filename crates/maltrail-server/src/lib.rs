@@ -12,6 +12,7 @@ mod assets;
 mod auth;
 pub mod cli;
 mod distribution;
+mod export;
 mod fleet;
 mod http;
 mod intake;

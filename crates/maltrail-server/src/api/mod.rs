@@ -4,6 +4,7 @@ pub(crate) mod blocklists;
 pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod geo;
 pub(crate) mod health;
 pub(crate) mod hunt;

@@ -66,7 +66,8 @@ impl Selection {
     }
 }
 
-fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiError> {
+/// Reads order, page and what to include.
+pub(crate) fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiError> {
     let sort = params.get("sort").unwrap_or("risk");
     let sort = Sort::named(sort)
         .ok_or_else(|| ApiError::parameter(format!("`{sort}` is not a sort key.")))?;

@@ -55,6 +55,8 @@ pub(crate) const ROUTES: &[Route] = &[
         get(api::sensors::sensors)
     }),
     route("/api/v1/health", Access::Read, || get(api::health::health)),
+    // Answers as files, and what is known beside the threats of a day.
+    route("/api/v1/export", Access::Read, || get(api::export::export)),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
     }),

@@ -4,8 +4,10 @@
 //! text ─ parse ─► ast ─ compile (per table) ─► filter ─ one pass ─► page, totals, facets, histogram
 //! ```
 
+pub(crate) mod answers;
 pub(crate) mod ast;
 pub(crate) mod filter;
 pub(crate) mod page;
 pub(crate) mod parse;
 pub(crate) mod row;
+pub(crate) mod span;

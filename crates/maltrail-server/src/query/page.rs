@@ -168,6 +168,29 @@ pub(crate) fn page(table: &DayTable, request: &PageRequest) -> Page {
     }
 }
 
+/// The id of every threat of the filtered set, in order.
+pub(crate) fn all_ids(table: &DayTable, request: &PageRequest) -> Vec<u64> {
+    let filter = Filter::new(&request.expr, table);
+    let found = |threat: &&Threat| {
+        threat.is_live()
+            && request.severities.contain(threat.severity)
+            && filter.matches(table, threat)
+    };
+    let found = (0..)
+        .zip(&table.threats)
+        .filter(|(_, threat)| found(threat))
+        .map(|(at, _)| at)
+        .collect();
+    let whole = PageRequest {
+        limit: usize::MAX,
+        offset: 0,
+        ..request.clone()
+    };
+    let ids = ordered(table, &whole, found).into_iter();
+    ids.filter_map(|at| table.threats.get(at as usize).map(|threat| threat.id))
+        .collect()
+}
+
 /// Totals of the filtered set.
 struct Sums<'a> {
     table: &'a DayTable,

@@ -205,6 +205,11 @@ impl DayTable {
         self
     }
 
+    /// Whether an address is one of ours.
+    pub(crate) fn is_home(&self, address: &str) -> bool {
+        parse_ip(address).is_some_and(|address| self.home.contains(address))
+    }
+
     /// Counts one event, as part of batch `self.generation`.
     pub(crate) fn add(&mut self, event: &Fields<'_>) -> Result<Added, Full> {
         let key = self.atom_key(event)?;
