@@ -12,7 +12,7 @@ use crate::auth::Identity;
 use crate::export::{Export, Format, MAX_INDICATORS, Refused};
 use crate::http::error::ApiError;
 use crate::http::params::Params;
-use crate::query::span::{Source, Span};
+use crate::query::span::Span;
 use crate::state::AppState;
 
 /// Seconds after which a refused export may be tried again.
@@ -30,26 +30,20 @@ pub(crate) async fn export(
             "`{name}` is not a format; there are csv, json, ndjson, ioc, stix and misp."
         ))
     })?;
-    let selection = Selection::read(&params, &state)?;
+    let span = Span::read(&params, state.store.today())?;
+    let selection = Selection::of(&params, &state, span)?;
     let request = request(&params, &selection)?;
     let place = Arc::clone(&state.answers.exports).try_acquire_owned();
     let place = place.map_err(|_| ApiError::busy(RETRY))?;
-    let span = Span::one(selection.day);
-    let source = Source::Day {
-        store: state.store.clone(),
-        day: selection.day,
-        scope: identity.scope,
-    };
+    let source = state.source(span, identity.scope).await?;
     let days = span.to_string();
     let file = format.file_name(&days);
     let tags = Box::new(|_: &str| Vec::new());
     let made = state
-        .ask(selection.day, move |_| {
-            Export::new(source, &request, format, days, tags)
-        })
+        .blocking(move |_| Export::new(source, &request, format, days, tags))
         .await?;
     let export = made.map_err(|refused| match refused {
-        Refused::NotReady(error) => error.into(),
+        Refused::NoAnswer(error) => error.into(),
         Refused::TooMany => ApiError::new(
             StatusCode::BAD_REQUEST,
             "too_many",

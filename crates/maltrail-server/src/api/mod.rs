@@ -1,5 +1,6 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
+mod asked;
 pub(crate) mod blocklists;
 pub(crate) mod counts;
 pub(crate) mod days;

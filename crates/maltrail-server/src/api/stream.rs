@@ -249,6 +249,7 @@ fn totals(selection: &Selection) -> PageRequest {
         descending: true,
         limit: 0,
         offset: 0,
+        after: None,
         facets: false,
         histogram: false,
     }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/threats`: one page of a day's threats, totals, facets, histogram.
+//! `GET /api/v1/threats`: one page of the threats of a day or of several, totals, facets, histogram.
 
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
@@ -9,16 +9,26 @@ use crate::auth::Identity;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::query::ast::Expr;
+use crate::query::cursor::Cursor;
 use crate::query::filter::Severities;
 use crate::query::page::{MAX_LIMIT, Page, PageRequest, Sort, page};
 use crate::query::parse::parse;
+use crate::query::span::{DaySum, Source, Span};
 use crate::state::AppState;
+use crate::store::Store;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
-    day: String,
+    /// Of one day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    from: String,
+    to: String,
     #[serde(flatten)]
     page: Page,
+    /// Of several days, when the histogram is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Vec<DaySum>>,
 }
 
 pub(crate) async fn threats(
@@ -27,17 +37,30 @@ pub(crate) async fn threats(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer>, ApiError> {
     let params = Params::new(query.as_deref(), b"");
-    let selection = Selection::read(&params, &state)?;
+    let span = Span::read(&params, state.store.today())?;
+    let selection = Selection::of(&params, &state, span)?;
     let request = request(&params, &selection)?;
-    let day = selection.day;
-    let page = state
-        .ask(day, move |store| {
-            store.query(day, &identity.scope, |table| page(table, &request))
-        })
-        .await?;
+    let (page, days) = if span.is_one() {
+        let day = span.from;
+        let ask =
+            move |store: &Store| store.query(day, &identity.scope, |table| page(table, &request));
+        (state.ask(day, ask).await?, None)
+    } else {
+        let Source::Range(range) = state.source(span, identity.scope).await? else {
+            return Err(ApiError::unavailable());
+        };
+        let ask = move |_: &Store| {
+            let days = request.histogram.then(|| range.histogram(&request));
+            (page(&range.table, &request), days)
+        };
+        state.blocking(ask).await?
+    };
     Ok(Json(Answer {
-        day: day.to_string(),
+        day: span.is_one().then(|| span.from.to_string()),
+        from: span.from.to_string(),
+        to: span.to.to_string(),
         page,
+        days,
     }))
 }
 
@@ -53,13 +76,18 @@ impl Selection {
     /// Reads `day`, `q` and `sev`.
     pub(crate) fn read(params: &Params, state: &AppState) -> Result<Self, ApiError> {
         let day = params.day("day")?.unwrap_or_else(|| state.store.today());
+        Self::of(params, state, Span::one(day))
+    }
+
+    /// Reads `q` and `sev` for these days.
+    pub(crate) fn of(params: &Params, _state: &AppState, span: Span) -> Result<Self, ApiError> {
         let expr = parse(params.get("q").unwrap_or_default())?;
         let severities =
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
             })?;
         Ok(Self {
-            day,
+            day: span.to,
             expr,
             severities,
         })
@@ -82,6 +110,20 @@ pub(crate) fn request(params: &Params, selection: &Selection) -> Result<PageRequ
             "`limit` is a whole number from 1 to {MAX_LIMIT}."
         )));
     }
+    let offset = params.number("offset", usize::MAX)?.unwrap_or(0);
+    let after = match params.get("cursor") {
+        None => None,
+        Some(_) if offset > 0 => {
+            return Err(ApiError::parameter("Give `cursor` or `offset`, not both."));
+        }
+        Some(text) => Some(
+            Cursor::decode(text)
+                .filter(|cursor| cursor.sort == sort.name() && cursor.descending == descending)
+                .ok_or_else(|| {
+                    ApiError::parameter("`cursor` is not the `next` of a page in this order.")
+                })?,
+        ),
+    };
     let include = params.get("include").unwrap_or_default();
     let includes = |wanted: &str| include.split(',').any(|part| part.trim() == wanted);
     Ok(PageRequest {
@@ -90,7 +132,8 @@ pub(crate) fn request(params: &Params, selection: &Selection) -> Result<PageRequ
         sort,
         descending,
         limit,
-        offset: params.number("offset", usize::MAX)?.unwrap_or(0),
+        offset,
+        after: after.map(|cursor| cursor.place),
         facets: includes("facets"),
         histogram: includes("histogram"),
     })

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::http::body::pieces;
 use crate::query::page::{PageRequest, all_ids};
-use crate::query::span::{NotReady, Source};
+use crate::query::span::{NoAnswer, Source};
 use crate::store::table::{DayTable, Threat};
 pub(crate) use indicators::MAX_INDICATORS;
 use indicators::{Indicators, defanged};
@@ -88,14 +88,14 @@ impl Format {
 /// Why there is no export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    NotReady(NotReady),
+    NoAnswer(NoAnswer),
     /// More than [`MAX_INDICATORS`].
     TooMany,
 }
 
-impl From<NotReady> for Refused {
-    fn from(error: NotReady) -> Self {
-        Self::NotReady(error)
+impl From<NoAnswer> for Refused {
+    fn from(error: NoAnswer) -> Self {
+        Self::NoAnswer(error)
     }
 }
 

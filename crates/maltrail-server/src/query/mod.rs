@@ -6,6 +6,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod ast;
+pub(crate) mod cursor;
 pub(crate) mod filter;
 pub(crate) mod page;
 pub(crate) mod parse;

@@ -15,6 +15,7 @@
 
 pub(crate) mod derive;
 mod dict;
+pub(crate) mod merge;
 mod set;
 
 use std::cmp::Ordering;
