@@ -26,11 +26,9 @@ pub(crate) enum Key<'a> {
 impl<'a> Key<'a> {
     /// A text, as much of it as counts.
     pub(crate) fn text(text: &'a str) -> Self {
-        Self::Text(
-            text.get(..text.floor_char_boundary(KEY_BYTES))
-                .unwrap_or(text)
-                .into(),
-        )
+        let fits = (0..=KEY_BYTES.min(text.len())).rev();
+        let end = fits.take(4).find_map(|end| text.get(..end));
+        Self::Text(end.unwrap_or_default().into())
     }
 }
 
