@@ -80,6 +80,7 @@ function open(params) {
   });
   mine.addEventListener('upsert', (e) => push(parse(e.data)));
   mine.addEventListener('remove', (e) => push(parse(e.data)));
+  mine.addEventListener('resync', () => load({ quiet: true }));
   mine.onerror = () => { if (source === mine) lost(); };
 }
 

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::auth::Auth;
+use crate::desk::Desk;
 use crate::fleet::Fleet;
 use crate::http::listener::{ClientAddress, Limits, Listener};
 use crate::http::router::router;
@@ -118,6 +119,13 @@ impl App {
         let code = auth
             .code()
             .map(|code| (code.text().to_owned(), code.path().to_owned()));
+        let desk = Desk::open(
+            Arc::clone(auth.state_file()),
+            config.server.reopen_resolved,
+            &config.server.ip_aliases,
+        )
+        .context("cannot read what people said about threats in state.sqlite")?;
+        let desk = Arc::new(desk);
         let (stop, stopping) = watch::channel(false);
         let fleet = Arc::<Fleet>::default();
         let services = Arc::new(Services::new(&config));
@@ -126,6 +134,7 @@ impl App {
             store: store.clone(),
             fleet: Arc::clone(&fleet),
             auth,
+            desk,
             max_requests: config.server.max_requests as usize,
             max_streams: config.server.max_streams as usize,
             trusted_proxies: config.server.trusted_proxies.clone(),

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Arguments, Parser, Subcommand};
 
 /// Collects the events of sensors and serves the dashboard.
 #[derive(Debug, Parser)]
@@ -34,4 +34,48 @@ pub(crate) enum Command {
     },
     /// Build the index of all day files anew (the server must not run)
     Reindex,
+    /// Give an account another role; works while the server runs
+    Role {
+        /// Name of the account, as in USERS
+        user: String,
+        /// Accounts with a number of 1000 or more can be viewer or analyst
+        #[arg(value_parser = ["viewer", "analyst", "admin"])]
+        role: String,
+    },
+    /// Tokens for sensors and scripts; works while the server runs
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; only its text goes to standard output
+    Add(TokenAdd),
+    /// List tokens: id, name, scopes, account, end, last use
+    List,
+    /// End a token
+    Revoke {
+        /// As `token list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Arguments)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["sensor", "scope"]))]
+pub(crate) struct TokenAdd {
+    /// For this sensor: it gets the operator's own trails too (UPDATE_SERVER_TOKEN); without an end unless --expires
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sensor: Option<String>,
+    /// What it may do, separated by commas; read, write and admin need --user
+    #[arg(long, value_delimiter = ',', value_parser = ["read", "write", "admin", "sensor", "blocklist"])]
+    pub(crate) scope: Vec<String>,
+    /// Its name in lists [default: console]
+    #[arg(long, conflicts_with = "sensor")]
+    pub(crate) name: Option<String>,
+    /// Account that it belongs to: it never may more than that account, and ends with it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Days until it ends, at most 730 [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) expires: Option<u32>,
 }

@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 use crate::app::{App, AppOptions, warnings};
 pub use crate::args::Args;
 use crate::args::Command;
-use crate::auth;
+use crate::auth::console;
+use crate::commands;
 
 /// Open files asked for at the start.
 const OPEN_FILES: u64 = 65_000;
@@ -47,6 +48,8 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Some(Command::Passwd { user }) => passwd(&config, &user),
         Some(Command::Reindex) => reindex(&config),
+        Some(Command::Role { user, role }) => commands::role(&config, &user, &role),
+        Some(Command::Token(command)) => commands::token(&config, command),
         None => serve(config, args, &path),
     }
 }
@@ -123,7 +126,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
 
 fn passwd(config: &Config, user: &str) -> anyhow::Result<()> {
     let password = read_password(user)?;
-    auth::set_password(config, user, &password)?;
+    console::set_password(config, user, &password, Timestamp::now())?;
     say(&format!(
         "[i] the password of `{user}` is set; its sign-ins have ended"
     ));
@@ -189,11 +192,11 @@ fn start_log(debug: bool) {
 }
 
 /// Standard output; a closed one does not stop the server.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -2,15 +2,18 @@
 //!
 //! `intake` appends datagrams to day files, `store` indexes day files and keeps days in memory,
 //! `query` is the search language and its answers, `legacy` holds what only the old endpoints need,
-//! `distribution` hands the trail set on, `auth` says who may see what, `http` and `api` are
+//! `desk` is what people say about threats, `audit` who changed what, `distribution` hands the trail set on, `auth` says who may see what, `http` and `api` are
 //! the web service, `app` puts them together.
 
 mod api;
 pub mod app;
 mod args;
 mod assets;
+mod audit;
 mod auth;
 pub mod cli;
+mod commands;
+mod desk;
 mod distribution;
 mod export;
 mod fleet;

@@ -8,6 +8,7 @@ use maltrail_core::time::{Day, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
+use crate::desk::Desk;
 use crate::fleet::Fleet;
 use crate::http::error::ApiError;
 use crate::query::answers::Answers;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     /// Sensors that report.
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
+    /// What people say about threats.
+    pub(crate) desk: Arc<Desk>,
     /// What the old endpoints and the distribution of trails need.
     pub(crate) services: Arc<Services>,
     /// Handlers at the same time; more are told 503.
@@ -52,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) services: Arc<Services>,
     pub(crate) max_requests: usize,
     pub(crate) max_streams: usize,
@@ -69,6 +73,7 @@ impl AppState {
             store: parts.store,
             fleet: parts.fleet,
             auth: parts.auth,
+            desk: parts.desk,
             services: parts.services,
             requests: Semaphore::new(parts.max_requests.max(1)),
             streams: Arc::new(Semaphore::new(parts.max_streams)),

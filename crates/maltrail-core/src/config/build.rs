@@ -298,6 +298,7 @@ impl ServerConfig {
             hsts: settings.bool("ENABLE_HSTS"),
             users,
             mask_custom: settings.bool("ENABLE_MASK_CUSTOM"),
+            reopen_resolved: settings.bool("REOPEN_RESOLVED"),
             legacy_login: settings.bool("ENABLE_LEGACY_LOGIN"),
             allow_anonymous: settings.bool("ALLOW_ANONYMOUS"),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),

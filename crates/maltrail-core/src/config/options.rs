@@ -274,6 +274,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Hide the names of custom trails from restricted users.",
     ),
     row(
+        "REOPEN_RESOLVED",
+        Server,
+        Bool,
+        "true",
+        Commented("false"),
+        "A resolved threat that goes on is new again.",
+    ),
+    row(
         "ENABLE_LEGACY_LOGIN",
         Server,
         Bool,
@@ -1249,7 +1257,7 @@ mod tests {
         REPAIR_TRUNCATED_TRAILS LOG_DIR TRAILS_FILE PROXY_ADDRESS SHOW_DEBUG DISABLE_CHECK_SUDO ALLOW_EMPTY_TRAILS \
         TRAIL_RELOAD_MIN_RATIO HOME_NETWORKS LOG_FORMAT LOG_SERVER_FORMAT RUN_AS CHECK_TLS_SNI ENABLE_HSTS \
         ENABLE_LEGACY_LOGIN ALLOW_ANONYMOUS TRUSTED_PROXIES UDP_ALLOWLIST UDP_KEY INDEX_MAX_SIZE RETENTION_DAYS \
-        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET LOG_JSON_PROFILE SYSLOG_CA ENABLED_FEEDS CUSTOM_FEEDS_FILE";
+        COMPRESS_AFTER_DAYS DDOS_MIN_PPS DDOS_HTTP_RPS DDOS_BASELINE_FACTOR DDOS_QUIET LOG_JSON_PROFILE SYSLOG_CA ENABLED_FEEDS CUSTOM_FEEDS_FILE REOPEN_RESOLVED";
 
     #[test]
     fn the_table_has_every_option_of_the_specification_once() {

@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub users: Vec<UserEntry>,
     /// `ENABLE_MASK_CUSTOM`.
     pub mask_custom: bool,
+    /// `REOPEN_RESOLVED`.
+    pub reopen_resolved: bool,
     /// `ENABLE_LEGACY_LOGIN`.
     pub legacy_login: bool,
     /// `ALLOW_ANONYMOUS`.

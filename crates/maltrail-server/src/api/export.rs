@@ -14,6 +14,7 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::query::span::Span;
 use crate::state::AppState;
+use crate::store::Store;
 
 /// Seconds after which a refused export may be tried again.
 const RETRY: u64 = 10;
@@ -38,10 +39,13 @@ pub(crate) async fn export(
     let source = state.source(span, identity.scope).await?;
     let days = span.to_string();
     let file = format.file_name(&days);
-    let tags = Box::new(|_: &str| Vec::new());
-    let made = state
-        .blocking(move |_| Export::new(source, &request, format, days, tags))
-        .await?;
+    let desk = Arc::clone(&state.desk);
+    let make = move |_: &Store| -> Result<_, ApiError> {
+        let mut request = request;
+        desk.resolve(&mut request.expr)?;
+        Ok(Export::new(source, &request, format, days, desk))
+    };
+    let made = state.blocking(make).await??;
     let export = made.map_err(|refused| match refused {
         Refused::NoAnswer(error) => error.into(),
         Refused::TooMany => ApiError::new(

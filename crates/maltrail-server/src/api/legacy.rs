@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::session::{cleared_cookie, cookie, log_attempt, refuse_clear};
-use crate::auth::{Identity, Peer, Refused};
+use super::session::{cleared_cookie, cookie, refuse_clear};
+use crate::auth::{Identity, Peer, Refused, auth_log};
 use crate::http::params::Params;
 use crate::state::AppState;
 
@@ -49,7 +49,7 @@ pub(crate) async fn login(
         (None, Some(hash), Some(nonce)) => state.auth.legacy_login(name, hash, nonce, peer, now),
         _ => Err(Refused::Denied),
     };
-    log_attempt(name, peer, result.is_ok());
+    auth_log::attempt("password", name, peer, result.is_ok());
     match result {
         Ok(token) => {
             let mut response = ([TEXT], "Login success").into_response();
@@ -66,10 +66,9 @@ pub(crate) async fn login(
 pub(crate) async fn logout(
     State(state): State<AppState>,
     Extension(identity): Extension<Identity>,
+    Extension(peer): Extension<Peer>,
 ) -> Response {
-    if let Some(token) = &identity.token {
-        state.auth.logout(token);
-    }
+    state.auth.logout(&identity, peer, state.now());
     let mut response = (StatusCode::FOUND, [(header::LOCATION, "/")]).into_response();
     response
         .headers_mut()

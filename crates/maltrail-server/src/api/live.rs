@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
@@ -23,7 +23,6 @@ use crate::auth::{Identity, Peer};
 use crate::http::access::Access;
 use crate::http::body::pieces;
 use crate::http::error::ApiError;
-use crate::http::middleware::cookie;
 use crate::http::params::Params;
 use crate::state::AppState;
 use crate::store::dayfile;
@@ -61,7 +60,6 @@ pub(crate) async fn live(
     let viewer = Viewer {
         path: dayfile::path(state.store.log_dir(), day),
         at: wanted.unwrap_or(end).min(end),
-        token: cookie(&headers).map(str::to_owned),
         state,
         identity,
         peer,
@@ -83,7 +81,6 @@ struct Viewer {
     state: AppState,
     identity: Identity,
     peer: Peer,
-    token: Option<String>,
     path: PathBuf,
     at: u64,
 }
@@ -126,9 +123,12 @@ impl Viewer {
     }
 
     fn still_allowed(&self) -> bool {
-        let token = self.token.as_deref();
-        let identity = self.state.auth.identify(token, self.peer, self.state.now());
-        Access::Read.check(&identity).is_ok() && identity.scope == self.identity.scope
+        let now = self.state.now();
+        let identity = self
+            .state
+            .auth
+            .identify_again(&self.identity, self.peer, now);
+        Access::Read.check(&identity, &Method::GET).is_ok() && identity.scope == self.identity.scope
     }
 
     /// What to send of the next lines, and where to go on; `None` when there is no whole line.

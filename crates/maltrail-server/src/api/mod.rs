@@ -1,6 +1,7 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
 mod asked;
+pub(crate) mod audit_log;
 pub(crate) mod blocklists;
 pub(crate) mod counts;
 pub(crate) mod days;
@@ -10,15 +11,19 @@ pub(crate) mod geo;
 pub(crate) mod health;
 pub(crate) mod hunt;
 pub(crate) mod legacy;
+pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod meta;
 pub(crate) mod sensors;
 pub(crate) mod session;
+pub(crate) mod sessions;
 pub(crate) mod stream;
 pub(crate) mod threat;
 pub(crate) mod threats;
+pub(crate) mod tokens;
 pub(crate) mod trails;
+pub(crate) mod users;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::JsonBody;
 use crate::auth::sessions::ABSOLUTE_SECS;
-use crate::auth::{Change, Identity, Peer, Role, State};
+use crate::auth::{Change, Identity, Peer, Role, State, auth_log};
 use crate::http::error::ApiError;
 use crate::http::middleware::COOKIE;
 use crate::state::AppState;
@@ -33,10 +33,7 @@ fn info(state: &AppState, identity: &Identity, peer: Peer) -> SessionInfo {
     let now = state.now();
     SessionInfo {
         user: identity.user.clone(),
-        role: identity.role.map(|role| match role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        }),
+        role: identity.role.map(Role::word),
         state: match identity.state {
             State::Open => "open",
             State::Anonymous => "anonymous",
@@ -80,7 +77,7 @@ pub(crate) async fn login(
         .auth
         .login(&body.username, &body.password, peer, state.now())
         .await;
-    log_attempt(&body.username, peer, result.is_ok());
+    auth_log::attempt("password", &body.username, peer, result.is_ok());
     Ok(signed_in(&state, &result?, peer))
 }
 
@@ -88,10 +85,9 @@ pub(crate) async fn login(
 pub(crate) async fn logout(
     Shared(state): Shared<AppState>,
     Extension(identity): Extension<Identity>,
+    Extension(peer): Extension<Peer>,
 ) -> Response {
-    if let Some(token) = &identity.token {
-        state.auth.logout(token);
-    }
+    state.auth.logout(&identity, peer, state.now());
     (
         StatusCode::NO_CONTENT,
         [(header::SET_COOKIE, cleared_cookie())],
@@ -155,64 +151,4 @@ pub(crate) fn cookie(token: &str) -> HeaderValue {
 /// The cookie that clears a sign-in.
 pub(crate) fn cleared_cookie() -> HeaderValue {
     HeaderValue::from_static("maltrail_sessid=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
-}
-
-/// One line per attempt.
-pub(crate) fn log_attempt(name: &str, peer: Peer, accepted: bool) {
-    tracing::info!(target: "auth", "{}", attempt_line(name, peer, accepted));
-}
-
-/// The line that tools such as fail2ban read. The name cannot forge a second record or address: anything but
-/// visible ASCII, blanks included, becomes `?`, and it is cut.
-fn attempt_line(name: &str, peer: Peer, accepted: bool) -> String {
-    let mut user: String = name
-        .chars()
-        .take(64)
-        .map(|letter| {
-            if letter.is_ascii_graphic() {
-                letter
-            } else {
-                '?'
-            }
-        })
-        .collect();
-    if user.is_empty() {
-        user.push('-');
-    }
-    let outcome = if accepted { "Accepted" } else { "Failed" };
-    format!("{outcome} password for {user} from {}", peer.address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_forge_a_record_or_an_address() {
-        let peer = Peer {
-            address: [192, 0, 2, 7].into(),
-            remote: true,
-            clear: false,
-        };
-        for (name, shown) in [
-            ("admin", "admin"),
-            ("", "-"),
-            ("root from 6.6.6.6 port 22", "root?from?6.6.6.6?port?22"),
-            (
-                "adm\r\nAccepted password for root from 6.6.6.6",
-                "adm??Accepted?password?for?root?from?6.6.6.6",
-            ),
-            ("\u{1b}[2Jx\0\u{85}\u{2028}\u{202e}é", "?[2Jx?????"),
-            (";`id>pwned`", ";`id>pwned`"),
-        ] {
-            let line = attempt_line(name, peer, false);
-            assert_eq!(line, format!("Failed password for {shown} from 192.0.2.7"));
-            assert_eq!(line.split(' ').count(), 6, "{line}");
-        }
-        let long = attempt_line(&"x".repeat(10_000), peer, true);
-        assert_eq!(
-            long.len(),
-            "Accepted password for  from 192.0.2.7".len() + 64
-        );
-    }
 }

@@ -6,11 +6,13 @@
 //! [`PAUSE`], and ten times what the last answer cost, so streams cannot starve the server. The
 //! sign-in is checked again with each message and each ping.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::Method;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -18,10 +20,10 @@ use tokio::sync::mpsc::Sender;
 
 use super::threats::Selection;
 use crate::auth::{Identity, Peer};
+use crate::desk::Cases;
 use crate::http::access::Access;
 use crate::http::body::pieces;
 use crate::http::error::ApiError;
-use crate::http::middleware::cookie;
 use crate::http::params::Params;
 use crate::query::filter::Filter;
 use crate::query::page::{PageRequest, PerSeverity, Sort, page};
@@ -39,12 +41,21 @@ const MAX_CHANGES: usize = 500;
 /// What is told of one change.
 enum Step {
     Nothing,
-    Resync(u64),
+    Resync(Told),
     Changes(Box<Changes>),
 }
 
+/// How far a stream has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// Generation of the day's table.
+    table: u64,
+    /// Generation of what people decided.
+    desk: u64,
+}
+
 struct Changes {
-    generation: u64,
+    now: Told,
     threats: Vec<Row>,
     removed: Vec<String>,
     total: u64,
@@ -56,7 +67,6 @@ pub(crate) async fn stream(
     State(state): State<AppState>,
     Extension(identity): Extension<Identity>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let selection = Selection::read(&Params::new(query.as_deref(), b""), &state)?;
@@ -71,7 +81,6 @@ pub(crate) async fn stream(
         selection,
         identity,
         peer,
-        token: cookie(&headers).map(str::to_owned),
     };
     tokio::spawn(async move {
         viewer.run(sender).await;
@@ -85,19 +94,19 @@ struct Viewer {
     selection: Selection,
     identity: Identity,
     peer: Peer,
-    token: Option<String>,
 }
 
 impl Viewer {
     /// Sends until the client leaves, its sign-in ends or the server stops.
     async fn run(self, sender: Sender<Event>) {
         let mut changes = self.state.store.changes();
+        let mut decisions = self.state.desk.changes();
         let mut stopping = self.state.stopping.clone();
         let Ok(mut told) = self.generation().await else {
             return;
         };
         if sender
-            .send(message("hello", &json!({"generation": told})))
+            .send(message("hello", &json!({"generation": told.table})))
             .await
             .is_err()
         {
@@ -106,6 +115,7 @@ impl Viewer {
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
+                changed = decisions.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(PING) => {
                     if !self.still_allowed() || sender.send(Event::default().comment("ping")).await.is_err() {
                         return;
@@ -123,38 +133,47 @@ impl Viewer {
                 return;
             };
             let cost = started.elapsed();
-            let Some(generation) = tell(&sender, step, told).await else {
+            let Some(now) = tell(&sender, step, told).await else {
                 return;
             };
-            told = generation;
+            told = now;
             tokio::time::sleep(PAUSE.max(cost * 10)).await;
         }
     }
 
     fn still_allowed(&self) -> bool {
+        let now = self.state.now();
         let identity = self
             .state
             .auth
-            .identify(self.token.as_deref(), self.peer, self.state.now());
-        Access::Read.check(&identity).is_ok() && identity.scope == self.identity.scope
+            .identify_again(&self.identity, self.peer, now);
+        Access::Read.check(&identity, &Method::GET).is_ok() && identity.scope == self.identity.scope
     }
 
-    async fn generation(&self) -> Result<u64, ApiError> {
+    async fn generation(&self) -> Result<Told, ApiError> {
         let (day, scope) = (self.selection.day, self.identity.scope.clone());
+        let desk = Arc::clone(&self.state.desk);
         self.state
             .ask(day, move |store| {
-                store.query(day, &scope, |table| table.generation)
+                store.query(day, &scope, |table| Told {
+                    table: table.generation,
+                    desk: desk.cases().generation,
+                })
             })
             .await
     }
 
-    async fn step(&self, told: u64) -> Result<Step, ApiError> {
-        let (selection, scope) = (self.selection.clone(), self.identity.scope.clone());
+    async fn step(&self, told: Told) -> Result<Step, ApiError> {
+        let (mut selection, scope) = (self.selection.clone(), self.identity.scope.clone());
+        let desk = Arc::clone(&self.state.desk);
         self.state
             .ask(self.selection.day, move |store| {
-                store.query(selection.day, &scope, |table| step(table, &selection, told))
+                desk.resolve(&mut selection.expr)?;
+                Ok(store.query(selection.day, &scope, |table| {
+                    step(table, &desk.cases(), &selection, told)
+                }))
             })
-            .await
+            .await?
     }
 }
 
@@ -163,71 +182,82 @@ fn message(name: &str, data: &serde_json::Value) -> Event {
 }
 
 /// Sends a step; returns the generation told, or nothing when the client is gone.
-async fn tell(sender: &Sender<Event>, step: Step, told: u64) -> Option<u64> {
+async fn tell(sender: &Sender<Event>, step: Step, told: Told) -> Option<Told> {
     match step {
         Step::Nothing => Some(told),
-        Step::Resync(generation) => {
+        Step::Resync(now) => {
             sender
-                .send(message("resync", &json!({"generation": generation})))
+                .send(message("resync", &json!({"generation": now.table})))
                 .await
                 .ok()?;
-            Some(generation)
+            Some(now)
         }
         Step::Changes(changes) => {
             if !changes.removed.is_empty() {
-                let data = json!({"generation": changes.generation, "ids": changes.removed});
+                let data = json!({"generation": changes.now.table, "ids": changes.removed});
                 sender.send(message("remove", &data)).await.ok()?;
             }
             let data = json!({
-                "generation": changes.generation,
+                "generation": changes.now.table,
                 "threats": changes.threats,
                 "total": changes.total,
                 "events": changes.events,
                 "severity": changes.severity,
             });
             sender.send(message("upsert", &data)).await.ok()?;
-            Some(changes.generation)
+            Some(changes.now)
         }
     }
 }
 
-/// What changed after generation `told`.
-fn step(table: &DayTable, selection: &Selection, told: u64) -> Step {
-    if table.generation == told {
+/// What changed after `told`.
+fn step(table: &DayTable, cases: &Cases, selection: &Selection, told: Told) -> Step {
+    let now = Told {
+        table: table.generation,
+        desk: cases.generation,
+    };
+    if now == told {
         return Step::Nothing;
     }
-    let removed = table.removed_since(told);
+    let touched = cases.touched_since(told.desk);
+    let (Some(removed), Some(touched)) = (table.removed_since(told.table), touched) else {
+        return Step::Resync(now);
+    };
+    let touched: HashSet<u64> = touched.into_iter().collect();
     let changed: Vec<_> = table
         .threats
         .iter()
-        .filter(|threat| threat.changed > told && threat.is_live())
+        .filter(|threat| threat.changed > told.table || touched.contains(&threat.id))
+        .filter(|threat| threat.is_live())
         .take(MAX_CHANGES + 1)
         .collect();
-    let Some(removed) = removed.filter(|removed| {
-        table.generation > told && changed.len() <= MAX_CHANGES && removed.len() <= MAX_CHANGES
-    }) else {
-        return Step::Resync(table.generation);
-    };
+    let too_many = changed.len() > MAX_CHANGES || removed.len() > MAX_CHANGES;
+    if too_many || now.table < told.table {
+        return Step::Resync(now);
+    }
     let mut removed: Vec<String> = removed
         .into_iter()
         .filter(|&id| table.threat(id).is_none())
         .map(hex)
         .collect();
-    let filter = Filter::new(&selection.expr, table);
+    let filter = Filter::new(&selection.expr, table, cases);
     let (mut threats, loses) = (
         Vec::new(),
         selection.expr.can_lose() || selection.severities != crate::query::filter::Severities::ALL,
     );
     for threat in changed {
-        if selection.severities.contain(threat.severity) && filter.matches(table, threat) {
-            threats.push(Row::new(table, threat));
-        } else if loses && threat.born <= told {
+        let selected = selection.severities.contain(threat.severity)
+            && selection.hidden.admits(cases.is_hidden(threat.id))
+            && filter.matches(table, threat);
+        if selected {
+            threats.push(Row::new(table, threat, cases));
+        } else if touched.contains(&threat.id) || (loses && threat.born <= told.table) {
             removed.push(hex(threat.id));
         }
     }
-    let sums = page(table, &totals(selection));
+    let sums = page(table, cases, &totals(selection));
     Step::Changes(Box::new(Changes {
-        generation: table.generation,
+        now,
         threats,
         removed,
         total: sums.total,
@@ -252,6 +282,7 @@ fn totals(selection: &Selection) -> PageRequest {
         after: None,
         facets: false,
         histogram: false,
+        hidden: selection.hidden,
     }
 }
 
@@ -259,6 +290,7 @@ fn totals(selection: &Selection) -> PageRequest {
 mod tests {
     use super::*;
     use crate::query::filter::Severities;
+    use crate::query::page::Hidden;
     use crate::query::parse::parse;
     use crate::store::table::{FloodRule, tests::event};
 
@@ -267,7 +299,12 @@ mod tests {
             day: "2026-11-24".parse().unwrap(),
             expr: parse(query).unwrap(),
             severities: Severities::ALL,
+            hidden: Hidden::Exclude,
         }
+    }
+
+    fn told(table: u64) -> Told {
+        Told { table, desk: 0 }
     }
 
     #[test]
@@ -278,7 +315,9 @@ mod tests {
         table.add(&event(1, "10.0.0.2", "b.example", "x")).unwrap();
         table.generation = 2;
         table.add(&event(2, "10.0.0.1", "a.example", "x")).unwrap();
-        let Step::Changes(changes) = step(&table, &selection("count:<2"), 1) else {
+        let Step::Changes(changes) =
+            step(&table, &Cases::default(), &selection("count:<2"), told(1))
+        else {
             panic!("no changes")
         };
         assert_eq!(
@@ -286,16 +325,27 @@ mod tests {
             (0, 1, 1),
             "it left the selection"
         );
-        let Step::Changes(changes) = step(&table, &selection("src:10.0.0.1"), 1) else {
+        let Step::Changes(changes) = step(
+            &table,
+            &Cases::default(),
+            &selection("src:10.0.0.1"),
+            told(1),
+        ) else {
             panic!("no changes")
         };
         assert_eq!(
             (changes.threats.len(), changes.removed.len(), changes.events),
             (1, 0, 2)
         );
-        assert!(matches!(step(&table, &selection(""), 2), Step::Nothing));
+        assert!(matches!(
+            step(&table, &Cases::default(), &selection(""), told(2)),
+            Step::Nothing
+        ));
         assert!(
-            matches!(step(&table, &selection(""), 9), Step::Resync(2)),
+            matches!(
+                step(&table, &Cases::default(), &selection(""), told(9)),
+                Step::Resync(Told { table: 2, desk: 0 })
+            ),
             "the index was rebuilt"
         );
     }
@@ -310,8 +360,13 @@ mod tests {
                 .unwrap();
         }
         assert!(matches!(
-            step(&table, &selection("trail:nothing"), 0),
-            Step::Resync(1)
+            step(
+                &table,
+                &Cases::default(),
+                &selection("trail:nothing"),
+                told(0)
+            ),
+            Step::Resync(Told { table: 1, desk: 0 })
         ));
     }
 
@@ -328,7 +383,8 @@ mod tests {
         table
             .add(&event(1, "10.0.0.50", "evil.example", "x"))
             .unwrap();
-        let Step::Changes(changes) = step(&table, &selection(""), 1) else {
+        let Step::Changes(changes) = step(&table, &Cases::default(), &selection(""), told(1))
+        else {
             panic!("no changes")
         };
         assert_eq!(

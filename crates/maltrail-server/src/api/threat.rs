@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
@@ -12,6 +13,7 @@ use maltrail_core::time::{Day, Timestamp};
 use serde::Serialize;
 
 use crate::auth::Identity;
+use crate::desk::Desk;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::query::row::Row;
@@ -62,8 +64,11 @@ pub(crate) async fn threat(
         .then(|| u64::from_str_radix(&id, 16).ok())
         .flatten()
         .ok_or_else(ApiError::not_found)?;
+    let desk = Arc::clone(&state.desk);
     let answer = state
-        .ask(day, move |store| find(store, day, id, &identity.scope))
+        .ask(day, move |store| {
+            find(store, &desk, day, id, &identity.scope)
+        })
         .await?;
     answer
         .map_err(|error| {
@@ -81,7 +86,13 @@ struct Found {
     norms: BTreeSet<String>,
 }
 
-fn find(store: &Store, day: Day, id: u64, scope: &Scope) -> Result<Option<Answer>, IndexError> {
+fn find(
+    store: &Store,
+    desk: &Desk,
+    day: Day,
+    id: u64,
+    scope: &Scope,
+) -> Result<Option<Answer>, IndexError> {
     let found = store.query(day, scope, |table| {
         let threat = table.threat(id)?;
         let norms = table
@@ -89,7 +100,7 @@ fn find(store: &Store, day: Day, id: u64, scope: &Scope) -> Result<Option<Answer
             .map(|atom| table.texts.get(atom.key.norm).to_owned())
             .collect();
         Some(Found {
-            row: Row::new(table, threat),
+            row: Row::new(table, threat, &desk.cases()),
             total: threat.count,
             norms,
         })

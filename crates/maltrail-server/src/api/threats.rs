@@ -1,5 +1,7 @@
 //! `GET /api/v1/threats`: one page of the threats of a day or of several, totals, facets, histogram.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
 use maltrail_core::time::Day;
@@ -11,7 +13,7 @@ use crate::http::params::Params;
 use crate::query::ast::Expr;
 use crate::query::cursor::Cursor;
 use crate::query::filter::Severities;
-use crate::query::page::{MAX_LIMIT, Page, PageRequest, Sort, page};
+use crate::query::page::{Hidden, MAX_LIMIT, Page, PageRequest, Sort, page};
 use crate::query::parse::parse;
 use crate::query::span::{DaySum, Source, Span};
 use crate::state::AppState;
@@ -40,20 +42,29 @@ pub(crate) async fn threats(
     let span = Span::read(&params, state.store.today())?;
     let selection = Selection::of(&params, &state, span)?;
     let request = request(&params, &selection)?;
+    let desk = Arc::clone(&state.desk);
     let (page, days) = if span.is_one() {
         let day = span.from;
-        let ask =
-            move |store: &Store| store.query(day, &identity.scope, |table| page(table, &request));
-        (state.ask(day, ask).await?, None)
+        let ask = move |store: &Store| -> Result<Page, ApiError> {
+            let mut request = request;
+            desk.resolve(&mut request.expr)?;
+            Ok(store.query(day, &identity.scope, |table| {
+                page(table, &desk.cases(), &request)
+            }))
+        };
+        (state.ask(day, ask).await??, None)
     } else {
         let Source::Range(range) = state.source(span, identity.scope).await? else {
             return Err(ApiError::unavailable());
         };
-        let ask = move |_: &Store| {
-            let days = request.histogram.then(|| range.histogram(&request));
-            (page(&range.table, &request), days)
+        let ask = move |_: &Store| -> Result<_, ApiError> {
+            let mut request = request;
+            desk.resolve(&mut request.expr)?;
+            let cases = desk.cases();
+            let days = request.histogram.then(|| range.histogram(&cases, &request));
+            Ok((page(&range.table, &cases, &request), days))
         };
-        state.blocking(ask).await?
+        state.blocking(ask).await??
     };
     Ok(Json(Answer {
         day: span.is_one().then(|| span.from.to_string()),
@@ -70,10 +81,11 @@ pub(crate) struct Selection {
     pub(crate) day: Day,
     pub(crate) expr: Expr,
     pub(crate) severities: Severities,
+    pub(crate) hidden: Hidden,
 }
 
 impl Selection {
-    /// Reads `day`, `q` and `sev`.
+    /// Reads `day`, `q`, `sev` and `hidden`.
     pub(crate) fn read(params: &Params, state: &AppState) -> Result<Self, ApiError> {
         let day = params.day("day")?.unwrap_or_else(|| state.store.today());
         Self::of(params, state, Span::one(day))
@@ -86,10 +98,13 @@ impl Selection {
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
             })?;
+        let hidden = Hidden::named(params.get("hidden").unwrap_or("exclude"))
+            .ok_or_else(|| ApiError::parameter("`hidden` is exclude, include or only."))?;
         Ok(Self {
             day: span.to,
             expr,
             severities,
+            hidden,
         })
     }
 }
@@ -136,5 +151,6 @@ pub(crate) fn request(params: &Params, selection: &Selection) -> Result<PageRequ
         after: after.map(|cursor| cursor.place),
         facets: includes("facets"),
         histogram: includes("histogram"),
+        hidden: selection.hidden,
     })
 }

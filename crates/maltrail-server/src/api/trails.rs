@@ -61,7 +61,7 @@ async fn send(
         }
     };
     put(header::ETAG, &etag);
-    put(header::VARY, "Accept-Encoding, Cookie");
+    put(header::VARY, "Accept-Encoding, Cookie, Authorization");
     put(header::CACHE_CONTROL, "private, no-cache");
     if knows(request, file.etag()) {
         return Ok(Some((StatusCode::NOT_MODIFIED, headers).into_response()));

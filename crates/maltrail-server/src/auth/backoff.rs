@@ -99,6 +99,24 @@ impl Backoff {
         Ok(())
     }
 
+    /// Begins an attempt that names no account.
+    pub(crate) fn begin_address(&mut self, address: IpAddr, now: Timestamp) -> Result<(), u64> {
+        let key = AddressKey::from(address);
+        match remaining(self.addresses.get(&key), now) {
+            0 => {
+                self.evicted += fail(
+                    &mut self.addresses,
+                    key,
+                    now,
+                    FREE_ADDRESS,
+                    MAX_ADDRESS_SECS,
+                );
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
     /// The attempt that began was right.
     pub(crate) fn succeed(&mut self, address: IpAddr, account: &str, now: Timestamp) {
         let key = AddressKey::from(address);

@@ -1,25 +1,30 @@
 //! Accounts and sign-ins: who is asking, and what may they see.
 //!
 //! ```text
-//! USERS (truth) + state file (replaced passwords) ─► account ─► sign-in ─► Identity {state, role, scope}
+//! USERS (truth) + state file (replaced passwords, roles) ─► account ─► sign-in or token ─► Identity {state, role, scope}
 //! ```
 //!
 //! A shipped password opens nothing but the form that replaces it ([`State::Change`]); from
 //! anywhere but this machine that form also asks for the one-time code of this start, so no stranger
 //! can be first. Slow hashing runs a few at a time ([`HASHES`]).
 
+pub(crate) mod auth_log;
 pub(crate) mod backoff;
 mod code;
+pub(crate) mod console;
+pub(crate) mod grants;
+mod identity;
 pub(crate) mod password;
+mod people;
+pub(crate) mod role;
 pub(crate) mod sessions;
 pub(crate) mod state_file;
+pub(crate) mod tokens;
 
 use std::collections::{HashSet, VecDeque};
-use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use ipnet::IpNet;
 use maltrail_core::config::{Config, PasswordHash, UserEntry};
 use maltrail_core::time::Timestamp;
 use subtle::ConstantTimeEq;
@@ -29,7 +34,12 @@ use crate::store::lock;
 use crate::store::scoped::Scope;
 use backoff::{AddressKey, Backoff};
 use code::OneTimeCode;
+use grants::Grants;
+pub(crate) use identity::{Bearer, Identity, Peer, State};
 use password::sha256_hex;
+pub(crate) use people::{By, Person};
+pub(crate) use role::Role;
+use role::role_of;
 use sessions::Sessions;
 use state_file::{Replaced, Session, StateError, StateFile};
 
@@ -40,63 +50,6 @@ const WAITING: usize = 32;
 /// Nonces of the old login that are remembered against replay.
 const NONCES: usize = 10_000;
 
-/// Who sends a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    /// The client's address, behind a trusted proxy the one it names.
-    pub(crate) address: IpAddr,
-    /// The request did not come straight from this machine.
-    pub(crate) remote: bool,
-    /// What it sends crosses a network unencrypted: from another machine, and not through a trusted
-    /// proxy that took it by HTTPS.
-    pub(crate) clear: bool,
-}
-
-/// How far a request may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Signed in.
-    Open,
-    /// No accounts exist and reading is allowed.
-    Anonymous,
-    /// Has to sign in.
-    Login,
-    /// Signed in with a shipped password that must be replaced first.
-    Change,
-}
-
-/// Coarse rights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Admin,
-    Viewer,
-}
-
-/// The asker.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) state: State,
-    pub(crate) user: Option<String>,
-    pub(crate) role: Option<Role>,
-    pub(crate) networks: Vec<IpNet>,
-    pub(crate) scope: Scope,
-    /// The token of the sign-in.
-    pub(crate) token: Option<String>,
-}
-
-impl Identity {
-    fn nobody(state: State) -> Self {
-        Self {
-            state,
-            user: None,
-            role: None,
-            networks: Vec::new(),
-            scope: Scope::default(),
-            token: None,
-        }
-    }
-}
-
 /// Why a sign-in or a change of password is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -105,6 +58,8 @@ pub(crate) enum Refused {
     Wait(u64),
     Weak(password::Weak),
     Code,
+    /// Not a token, or one that ended.
+    Token,
     Unavailable,
 }
 
@@ -129,9 +84,12 @@ pub(crate) struct Auth {
     legacy: bool,
     allow_anonymous: bool,
     keep_default: bool,
-    state: StateFile,
+    state: Arc<StateFile>,
     code: Option<OneTimeCode>,
     backoff: Mutex<Backoff>,
+    /// Wrong tokens, by address. Apart from wrong passwords: a machine with an old token must not keep
+    /// the people behind the same address from signing in.
+    wrong_tokens: Mutex<Backoff>,
     sessions: Mutex<Sessions>,
     nonces: Mutex<(HashSet<String>, VecDeque<String>)>,
     hashing: Semaphore,
@@ -141,7 +99,7 @@ pub(crate) struct Auth {
 impl Auth {
     /// Reads accounts and sign-ins. With a shipped password in force it makes the one-time code.
     pub(crate) fn open(config: &Config, keep_default: bool) -> Result<Self, StateError> {
-        let state = StateFile::open(&state_path(&config.log_dir))?;
+        let state = Arc::new(StateFile::open(&state_path(&config.log_dir))?);
         let sessions = Sessions::load(&state)?;
         let mut auth = Self {
             entries: config.server.users.clone(),
@@ -152,6 +110,7 @@ impl Auth {
             state,
             code: None,
             backoff: Mutex::default(),
+            wrong_tokens: Mutex::default(),
             sessions: Mutex::new(sessions),
             nonces: Mutex::default(),
             hashing: Semaphore::new(HASHES),
@@ -163,6 +122,11 @@ impl Auth {
             OneTimeCode::remove(&config.log_dir);
         }
         Ok(auth)
+    }
+
+    /// The file that keeps accounts, and what people do with threats.
+    pub(crate) const fn state_file(&self) -> &Arc<StateFile> {
+        &self.state
     }
 
     /// Whether a shipped password is in force.
@@ -204,30 +168,108 @@ impl Auth {
             let address = AddressKey::from(peer.address).to_string();
             lock(&self.sessions).find(token, &address, now, &self.state)
         });
-        let account = session.and_then(|session| {
-            let same = |account: &Account<'_>| account.binding == session.entry;
-            self.accounts(&session.name).find(same)
-        });
+        let account = session.and_then(|session| self.account_of(&session));
         let Some(account) = account else {
             return Identity::nobody(State::Login);
         };
+        Identity {
+            token: token.map(str::to_owned),
+            ..self.identity(&account)
+        }
+    }
+
+    /// Who asks with a token. A wrong one is never taken for nobody: it is refused, and slowed down by
+    /// address. A right one is never slowed down.
+    pub(crate) fn identify_token(
+        &self,
+        text: &str,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Result<Identity, Refused> {
+        let token = tokens::find(&self.state.connection(), text, now);
+        let token = token.map_err(|error| {
+            tracing::error!(%error, "accounts: cannot read tokens from the state file");
+            Refused::Unavailable
+        })?;
+        if let Some(identity) = token.and_then(|token| self.bearer(token, text)) {
+            return Ok(identity);
+        }
+        lock(&self.wrong_tokens)
+            .begin_address(peer.address, now)
+            .map_err(Refused::Wait)?;
+        Err(Refused::Token)
+    }
+
+    /// Who asks now with what the asker has shown before; for streams.
+    pub(crate) fn identify_again(
+        &self,
+        identity: &Identity,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Identity {
+        match &identity.bearer {
+            None => self.identify(identity.token.as_deref(), peer, now),
+            Some(bearer) => self
+                .identify_token(&bearer.text, peer, now)
+                .unwrap_or_else(|_| Identity::nobody(State::Login)),
+        }
+    }
+
+    fn bearer(&self, token: tokens::Token, text: &str) -> Option<Identity> {
+        let (identity, may) = match &token.owner {
+            None => (Identity::nobody(State::Open), Grants::of_the_machine()),
+            Some(owner) => {
+                let identity = self.identity(&self.account(self.owner(owner)?));
+                let masked = identity.scope.is_masked();
+                let may = identity.role.map(|role| Grants::of_account(role, masked));
+                (identity, may.unwrap_or_default())
+            }
+        };
+        Some(Identity {
+            bearer: Some(Bearer {
+                text: text.to_owned(),
+                name: token.name,
+                grants: token.grants.within(may),
+            }),
+            ..identity
+        })
+    }
+
+    /// The `USERS` entry of a token's account, if that still is what it was.
+    fn owner(&self, owner: &tokens::Owner) -> Option<&UserEntry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.name == owner.name && fingerprint(entry) == owner.entry)
+    }
+
+    /// The `USERS` entry of a signed-in asker.
+    fn entry_of(&self, identity: &Identity) -> Option<&UserEntry> {
+        let token = identity.token.as_deref()?;
+        let session = lock(&self.sessions).peek(token)?;
+        Some(self.account_of(&session)?.entry)
+    }
+
+    /// The account of a sign-in, if its password still is the one of the sign-in.
+    fn account_of(&self, session: &Session) -> Option<Account<'_>> {
+        self.accounts(&session.name)
+            .find(|account| account.binding == session.entry)
+    }
+
+    /// What an account may.
+    fn identity(&self, account: &Account<'_>) -> Identity {
         let entry = account.entry;
         let must_change = account.shipped && !self.keep_default;
+        let role = role_of(&self.state.connection(), entry);
         Identity {
-            state: if must_change {
+            user: Some(entry.name.clone()),
+            role: Some(role),
+            networks: entry.networks.clone(),
+            scope: Scope::new(&entry.networks, self.mask_custom && entry.is_restricted()),
+            ..Identity::nobody(if must_change {
                 State::Change
             } else {
                 State::Open
-            },
-            user: Some(entry.name.clone()),
-            role: Some(if entry.is_restricted() {
-                Role::Viewer
-            } else {
-                Role::Admin
-            }),
-            networks: entry.networks.clone(),
-            scope: Scope::new(&entry.networks, self.mask_custom && entry.is_restricted()),
-            token: token.map(str::to_owned),
+            })
         }
     }
 
@@ -306,7 +348,12 @@ impl Auth {
             hash: new,
             changed: true,
         };
-        if let Err(error) = self.state.replace(name, &account.fingerprint, &replaced) {
+        let by = By::named(name, peer, now);
+        let change = by.change("user.password", name);
+        let stored =
+            self.state
+                .replace_password(name, &account.fingerprint, &replaced, Some(&change));
+        if let Err(error) = stored {
             tracing::error!(%error, "accounts: cannot store the new password");
             return Err(Refused::Unavailable);
         }
@@ -317,9 +364,13 @@ impl Auth {
         self.sign_in(&self.account(account.entry), peer, now)
     }
 
-    /// Ends a sign-in.
-    pub(crate) fn logout(&self, token: &str) {
-        lock(&self.sessions).remove(token, &self.state);
+    /// Ends the asker's sign-in.
+    pub(crate) fn logout(&self, identity: &Identity, peer: Peer, now: Timestamp) {
+        if let Some(token) = &identity.token {
+            let by = By::new(identity, peer, now);
+            let change = by.change("session.end", identity.user.as_deref().unwrap_or_default());
+            lock(&self.sessions).remove(token, &self.state, &change);
+        }
     }
 
     /// The account whose password this is. Tries every entry of that name, as the reference does.
@@ -360,10 +411,11 @@ impl Auth {
             hash,
             changed: false,
         };
-        if let Err(error) = self
+        let name = &account.entry.name;
+        let stored = self
             .state
-            .replace(&account.entry.name, &account.fingerprint, &replaced)
-        {
+            .replace_password(name, &account.fingerprint, &replaced, None);
+        if let Err(error) = stored {
             tracing::warn!(%error, "accounts: cannot store the upgraded password hash");
         }
     }
@@ -392,15 +444,17 @@ impl Auth {
         peer: Peer,
         now: Timestamp,
     ) -> Result<String, Refused> {
+        let name = &account.entry.name;
         let session = Session {
-            name: account.entry.name.clone(),
+            name: name.clone(),
             entry: account.binding.clone(),
             address: AddressKey::from(peer.address).to_string(),
             created: now,
             used: now,
         };
+        let by = By::named(name.as_str(), peer, now);
         lock(&self.sessions)
-            .create(session, &self.state)
+            .create(session, &self.state, &by.change("session.start", name))
             .ok_or(Refused::Unavailable)
     }
 
@@ -467,33 +521,6 @@ pub(crate) struct Change<'a> {
     pub(crate) current: &'a str,
     pub(crate) new: &'a str,
     pub(crate) code: Option<&'a str>,
-}
-
-/// Sets a password on the console.
-pub(crate) fn set_password(config: &Config, name: &str, new: &str) -> anyhow::Result<()> {
-    use anyhow::Context;
-    let entry = config.server.users.iter().find(|entry| entry.name == name);
-    let entry = entry.with_context(|| {
-        format!("USERS has no account named `{name}`; add a line `{name}:HASH:0:` to the configuration first")
-    })?;
-    password::check_new(name, "", new).map_err(anyhow::Error::msg)?;
-    let hash = password::hash_new(new).context("the system has no random numbers")?;
-    let state =
-        StateFile::open(&state_path(&config.log_dir)).context("cannot open the state file")?;
-    state.replace(
-        name,
-        &fingerprint(entry),
-        &Replaced {
-            hash,
-            changed: true,
-        },
-    )?;
-    for (token, session) in state.sessions()? {
-        if session.name == name {
-            state.drop_session(&token)?;
-        }
-    }
-    Ok(())
 }
 
 fn state_path(log_dir: &Path) -> std::path::PathBuf {

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maltrail_core::time::Timestamp;
 
 use super::state_file::{Session, StateError, StateFile, TokenHash};
+use super::tokens::{sha256, short_id};
+use crate::audit::Change;
 
 /// A sign-in ends after this time in any case.
 pub(crate) const ABSOLUTE_SECS: i64 = 24 * 3600;
@@ -23,6 +25,21 @@ const MAX_SESSIONS: usize = 4096;
 /// `used` is written to the file at most this often.
 const SAVE_SECS: i64 = 60;
 
+/// Names a sign-in without being its secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionId(TokenHash);
+
+impl SessionId {
+    pub(crate) fn of(token: &str) -> Self {
+        Self(sha256(token))
+    }
+
+    /// As it is shown.
+    pub(crate) fn text(&self) -> String {
+        short_id(&self.0)
+    }
+}
+
 /// The sign-ins.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(HashMap<TokenHash, Session>);
@@ -34,7 +51,12 @@ impl Sessions {
     }
 
     /// Makes a sign-in and returns its token. `None` when the system has no random numbers.
-    pub(crate) fn create(&mut self, session: Session, state: &StateFile) -> Option<String> {
+    pub(crate) fn create(
+        &mut self,
+        session: Session,
+        state: &StateFile,
+        change: &Change<'_>,
+    ) -> Option<String> {
         let mut token = [0; 32];
         getrandom::fill(&mut token).ok()?;
         let text = URL_SAFE_NO_PAD.encode(token);
@@ -50,8 +72,8 @@ impl Sessions {
         if self.0.len() >= MAX_SESSIONS {
             self.drop_oldest(None, state);
         }
-        let hash = hash(&text);
-        save(state.put_session(&hash, &session));
+        let hash = sha256(&text);
+        save(state.sign_in(&hash, &session, change));
         self.0.insert(hash, session);
         Some(text)
     }
@@ -64,10 +86,10 @@ impl Sessions {
         now: Timestamp,
         state: &StateFile,
     ) -> Option<Session> {
-        let hash = hash(token);
+        let hash = sha256(token);
         let session = self.0.get_mut(&hash)?;
         if expired(session, now) {
-            self.remove(token, state);
+            self.remove_hash(&hash, state, None);
             return None;
         }
         if session.address != address {
@@ -80,9 +102,34 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// The sign-in of a token that was found a moment ago.
+    pub(crate) fn peek(&self, token: &str) -> Option<Session> {
+        self.0.get(&sha256(token)).cloned()
+    }
+
     /// Ends one sign-in.
-    pub(crate) fn remove(&mut self, token: &str, state: &StateFile) {
-        self.remove_hash(&hash(token), state);
+    pub(crate) fn remove(&mut self, token: &str, state: &StateFile, change: &Change<'_>) {
+        self.remove_hash(&sha256(token), state, Some(change));
+    }
+
+    /// Ends the sign-in of this id.
+    pub(crate) fn remove_id(&mut self, id: &SessionId, state: &StateFile, change: &Change<'_>) {
+        self.remove_hash(&id.0, state, Some(change));
+    }
+
+    /// Those of one user, or all; newest first.
+    pub(crate) fn list(&self, name: Option<&str>, now: Timestamp) -> Vec<(SessionId, Session)> {
+        let wanted = |session: &Session| {
+            name.is_none_or(|name| name == session.name) && !expired(session, now)
+        };
+        let mut found: Vec<(SessionId, Session)> = self
+            .0
+            .iter()
+            .filter(|(_, session)| wanted(session))
+            .map(|(hash, session)| (SessionId(*hash), session.clone()))
+            .collect();
+        found.sort_by_key(|(id, session)| (std::cmp::Reverse(session.created), id.0));
+        found
     }
 
     /// Ends all sign-ins of a user.
@@ -102,7 +149,7 @@ impl Sessions {
             .map(|(hash, _)| *hash)
             .collect();
         for hash in gone {
-            self.remove_hash(&hash, state);
+            self.remove_hash(&hash, state, None);
         }
     }
 
@@ -115,13 +162,13 @@ impl Sessions {
             .min_by_key(|(_, session)| session.used)
             .map(|(hash, _)| *hash)
         {
-            self.remove_hash(&oldest, state);
+            self.remove_hash(&oldest, state, None);
         }
     }
 
-    fn remove_hash(&mut self, hash: &TokenHash, state: &StateFile) {
+    fn remove_hash(&mut self, hash: &TokenHash, state: &StateFile, change: Option<&Change<'_>>) {
         if self.0.remove(hash).is_some() {
-            save(state.drop_session(hash));
+            save(state.drop_session(hash, change));
         }
     }
 }
@@ -133,14 +180,15 @@ fn save(result: Result<(), StateError>) {
     }
 }
 
+/// When a sign-in ends if it is not used again.
+pub(crate) fn ends(session: &Session) -> Timestamp {
+    let after = |from: Timestamp, secs: i64| from.plus_micros(secs * 1_000_000);
+    after(session.created, ABSOLUTE_SECS).min(after(session.used, IDLE_SECS))
+}
+
 fn expired(session: &Session, now: Timestamp) -> bool {
     now.secs() - session.created.secs() >= ABSOLUTE_SECS
         || now.secs() - session.used.secs() >= IDLE_SECS
-}
-
-fn hash(token: &str) -> TokenHash {
-    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    digest.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -157,13 +205,25 @@ mod tests {
         }
     }
 
+    fn change() -> Change<'static> {
+        Change {
+            actor: "a",
+            address: "10.0.0.1",
+            action: "session.start",
+            object: "",
+            from: None,
+            to: None,
+            at: Timestamp::from_parts(0, 0),
+        }
+    }
+
     #[test]
     fn a_sign_in_ends_by_itself_and_from_another_address() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateFile::open(&dir.path().join("s")).unwrap();
         let mut sessions = Sessions::default();
         let at = |secs| Timestamp::from_parts(secs, 0);
-        let token = sessions.create(session("a", 0), &state).unwrap();
+        let token = sessions.create(session("a", 0), &state, &change()).unwrap();
         assert_eq!(token.len(), 43);
         assert!(sessions.find(&token, "10.0.0.1", at(10), &state).is_some());
         assert!(
@@ -191,7 +251,7 @@ mod tests {
                 .is_none()
         );
         assert!(state.sessions().unwrap().is_empty());
-        let token = sessions.create(session("a", 0), &state).unwrap();
+        let token = sessions.create(session("a", 0), &state, &change()).unwrap();
         assert!(
             sessions
                 .find(&token, "10.0.0.1", at(IDLE_SECS), &state)
@@ -204,10 +264,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateFile::open(&dir.path().join("s")).unwrap();
         let mut sessions = Sessions::default();
-        let first = sessions.create(session("a", 0), &state).unwrap();
-        let other = sessions.create(session("b", 0), &state).unwrap();
+        let first = sessions.create(session("a", 0), &state, &change()).unwrap();
+        let other = sessions.create(session("b", 0), &state, &change()).unwrap();
         for n in 1..=MAX_PER_USER as i64 {
-            sessions.create(session("a", n), &state).unwrap();
+            sessions.create(session("a", n), &state, &change()).unwrap();
         }
         let now = Timestamp::from_parts(60, 0);
         assert!(sessions.find(&first, "10.0.0.1", now, &state).is_none());

@@ -54,10 +54,11 @@ pub(crate) enum Audience {
 }
 
 impl Audience {
-    /// Signed-in users whose names are not masked; without accounts, programs on this machine.
+    /// Signed-in users whose names are not masked, and sensors with a token; without accounts, programs on this
+    /// machine.
     pub(crate) fn of(identity: &Identity, peer: Peer) -> Self {
         let may = match identity.state {
-            State::Open => !identity.scope.is_masked(),
+            State::Open => identity.knows_custom(),
             State::Anonymous => !peer.remote,
             State::Login | State::Change => false,
         };

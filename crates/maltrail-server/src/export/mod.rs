@@ -10,6 +10,7 @@ mod record;
 mod shared;
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Sender;
 
+use crate::desk::Desk;
 use crate::http::body::pieces;
 use crate::query::page::{PageRequest, all_ids};
 use crate::query::span::{NoAnswer, Source};
@@ -99,9 +101,6 @@ impl From<NoAnswer> for Refused {
     }
 }
 
-/// Tags that people have given to a threat, by its UID text.
-pub(crate) type Tags = Box<dyn Fn(&str) -> Vec<String> + Send>;
-
 /// An export that is ready to be written.
 pub(crate) struct Export {
     source: Source,
@@ -110,7 +109,7 @@ pub(crate) struct Export {
     /// For the formats that carry indicators.
     indicators: Indicators,
     days: String,
-    tags: Tags,
+    desk: Arc<Desk>,
 }
 
 impl Export {
@@ -120,15 +119,15 @@ impl Export {
         request: &PageRequest,
         format: Format,
         days: String,
-        tags: Tags,
+        desk: Arc<Desk>,
     ) -> Result<Self, Refused> {
         let mut export = Self {
-            ids: source.ask(|table| all_ids(table, request))?,
+            ids: source.ask(|table| all_ids(table, &desk.cases(), request))?,
             source,
             format,
             indicators: Indicators::default(),
             days,
-            tags,
+            desk,
         };
         if matches!(format, Format::Ioc | Format::Stix | Format::Misp) {
             export.collect()?;
@@ -153,8 +152,8 @@ impl Export {
     pub(crate) fn body(self, place: OwnedSemaphorePermit) -> Body {
         let (sender, stream) = pieces::<Bytes>();
         let runtime = tokio::runtime::Handle::current();
-        let broken = std::sync::Arc::new(std::sync::OnceLock::new());
-        let told = std::sync::Arc::clone(&broken);
+        let broken = Arc::new(OnceLock::new());
+        let told = Arc::clone(&broken);
         tokio::task::spawn_blocking(move || {
             let _place = place;
             let mut out = Out {
@@ -237,8 +236,9 @@ impl Export {
     }
 
     fn record<'a>(&self, table: &'a DayTable, threat: &'a Threat) -> Record<'a> {
-        let uid = crate::store::uid::uid_text(threat.uid, threat.kind);
-        Record::new(table, threat, (self.tags)(&uid))
+        let cases = self.desk.cases();
+        let tags = cases.get(threat.id).map(|case| case.tags.clone());
+        Record::new(table, threat, tags.unwrap_or_default())
     }
 
     fn ioc(&self, out: &mut Out) -> io::Result<()> {
@@ -346,7 +346,7 @@ impl Out {
 /// A stream that ends with the error of its writer, so that the client sees a broken connection.
 struct Checked {
     stream: crate::http::body::Pieces<Bytes>,
-    broken: std::sync::Arc<std::sync::OnceLock<io::Error>>,
+    broken: Arc<OnceLock<io::Error>>,
 }
 
 impl futures_core::Stream for Checked {

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::auth::Refused;
+use crate::auth::grants::Grant;
+use crate::desk::DeskError;
 use crate::query::parse::QueryError;
 
 /// A refused request.
@@ -43,6 +45,31 @@ impl ApiError {
     pub(crate) fn must_change() -> Self {
         let text = "This password ships with the product. Set a new one first.";
         Self::new(StatusCode::FORBIDDEN, "must_change", text)
+    }
+
+    /// The account's role is too low.
+    pub(crate) fn role() -> Self {
+        let text = "The role of this account does not allow it; an admin can change roles.";
+        Self::new(StatusCode::FORBIDDEN, "role", text)
+    }
+
+    /// The token was not made for this.
+    pub(crate) fn scope(grant: Grant) -> Self {
+        let text = format!("This token lacks the scope `{}`.", grant.word());
+        Self::new(StatusCode::FORBIDDEN, "scope", text)
+    }
+
+    /// Only for people with a sign-in, so that a leaked token cannot make more of itself.
+    pub(crate) fn no_tokens() -> Self {
+        let text = "This needs a sign-in; tokens cannot do it.";
+        Self::new(StatusCode::FORBIDDEN, "token", text)
+    }
+
+    /// A token that opens more than machines fetch in the clear anyway, from another machine over plain
+    /// HTTP.
+    pub(crate) fn clear_token() -> Self {
+        let text = "This token must not cross a network unencrypted. Use HTTPS, and revoke it: it may have been seen. USE_SSL false in maltrail.conf allows plain HTTP.";
+        Self::new(StatusCode::FORBIDDEN, "clear_token", text)
     }
 
     /// Nothing of it can be filtered by network.
@@ -92,6 +119,22 @@ impl ApiError {
     }
 }
 
+impl From<DeskError> for ApiError {
+    fn from(error: DeskError) -> Self {
+        let text = error.to_string();
+        match error {
+            DeskError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid", text),
+            DeskError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", text),
+            DeskError::Missing => Self::new(StatusCode::NOT_FOUND, "not_found", text),
+            DeskError::Foreign => Self::new(StatusCode::FORBIDDEN, "foreign", text),
+            DeskError::File(error) => {
+                tracing::error!(%error, "state file: cannot read or write it");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let mut answer = Self::new(StatusCode::BAD_REQUEST, "query", error.message);
@@ -119,6 +162,11 @@ impl From<Refused> for ApiError {
                 let text = "Wrong one-time code. The server printed it at start and keeps it in first-login-code in LOG_DIR.";
                 Self::new(StatusCode::FORBIDDEN, "code", text)
             }
+            Refused::Token => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "token",
+                "This token is not known here, has expired or was revoked.",
+            ),
             Refused::Unavailable => Self::unavailable(),
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! 1. [`headers`]: security headers on whatever answer comes out;
 //! 2. [`limit`]: bodies up to [`BODY_BYTES`], else 413; at most `MAX_REQUEST_THREADS` handlers, then 503;
-//! 3. [`guard`], per route: who asks, cross-site check, required access.
+//! 3. [`guard`], per route: who asks (token or cookie), cross-site check, required access.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -16,7 +16,7 @@ use maltrail_core::addr::parse_ip;
 use super::access::Access;
 use super::error::ApiError;
 use super::listener::ClientAddress;
-use crate::auth::Peer;
+use crate::auth::{Bearer, Identity, Peer, Refused, auth_log};
 use crate::state::AppState;
 
 /// Name of the sign-in cookie.
@@ -90,22 +90,56 @@ pub(crate) async fn guard(
     let direct = request
         .extensions()
         .get::<ConnectInfo<ClientAddress>>()
-        .map(|info| info.0.0.ip());
+        .map(|info| info.0.0);
     let Some(direct) = direct else {
         return ApiError::unavailable().into_response();
     };
     let peer = peer(&state, direct, request.headers());
-    if let Err(error) = same_site(request.method(), request.uri().path(), request.headers()) {
-        return error.into_response();
-    }
-    let token = cookie(request.headers()).map(str::to_owned);
-    let identity = state.auth.identify(token.as_deref(), peer, state.now());
-    if let Err(error) = access.admit(&identity, peer, &state.services.allow) {
+    let identity = match identify(&state, peer, &request) {
+        Ok(identity) => identity,
+        Err(error) => return error.into_response(),
+    };
+    if let Err(error) = access.admit(&identity, request.method(), peer, &state.services.allow) {
         return error.into_response();
     }
     request.extensions_mut().insert(identity);
     request.extensions_mut().insert(peer);
     next.run(request).await
+}
+
+/// Who asks. A token counts more than a cookie. It is never sent by a browser on its own, so what comes
+/// with one needs no check for foreign pages.
+fn identify(state: &AppState, peer: Peer, request: &Request<Body>) -> Result<Identity, ApiError> {
+    let headers = request.headers();
+    let Some(token) = bearer(headers) else {
+        same_site(request.method(), request.uri().path(), headers)?;
+        return Ok(state.auth.identify(cookie(headers), peer, state.now()));
+    };
+    let identity = state.auth.identify_token(token, peer, state.now());
+    if matches!(identity, Err(Refused::Token)) {
+        auth_log::attempt("token", "", peer, false);
+    }
+    let identity = identity?;
+    let machine = |bearer: &Bearer| bearer.grants.is_for_machines();
+    if peer.clear && !state.clear_passwords && !identity.bearer.as_ref().is_some_and(machine) {
+        return Err(ApiError::clear_token());
+    }
+    Ok(identity)
+}
+
+/// The token of an `Authorization: Bearer` header; empty when it is not readable. Other schemes are none of
+/// ours: a proxy in front may use them.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    const SCHEME: &[u8] = b"bearer";
+    headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .find_map(|value| {
+            let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
+            let ours = scheme.eq_ignore_ascii_case(SCHEME)
+                && rest.first().is_none_or(u8::is_ascii_whitespace);
+            ours.then(|| std::str::from_utf8(rest).map_or("", str::trim))
+        })
 }
 
 /// The sign-in cookie. Of several the first non-empty one counts.
@@ -121,8 +155,8 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The client: behind a trusted proxy the last address that is not itself a trusted proxy.
-fn peer(state: &AppState, direct: IpAddr, headers: &HeaderMap) -> Peer {
-    let direct = direct.to_canonical();
+fn peer(state: &AppState, socket: SocketAddr, headers: &HeaderMap) -> Peer {
+    let direct = socket.ip().to_canonical();
     let trusted = |address: &IpAddr| {
         state
             .trusted_proxies
@@ -160,6 +194,7 @@ fn peer(state: &AppState, direct: IpAddr, headers: &HeaderMap) -> Peer {
     let plain_proxy = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"http"));
     Peer {
         address,
+        port: (address == direct).then_some(socket.port()),
         remote: forwarded || !direct.is_loopback() || !address.is_loopback(),
         clear: if trusted(&direct) {
             plain_proxy
@@ -228,6 +263,32 @@ mod tests {
             None
         );
         assert_eq!(cookie(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn bearer_tokens_are_found_and_other_schemes_left_alone() {
+        for (value, wanted) in [
+            ("Bearer mt_x", Some("mt_x")),
+            ("bearer   mt_x ", Some("mt_x")),
+            ("BEARER\tmt_x", Some("mt_x")),
+            ("Bearer", Some("")),
+            ("Bearer ", Some("")),
+            ("Bearermt_x", None),
+            ("Basic bWU6bWU=", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(&headers_of(&[("authorization", value)])), wanted);
+        }
+        let mut headers = headers_of(&[("authorization", "Basic x")]);
+        headers.append(
+            "authorization",
+            HeaderValue::from_bytes(b"Bearer \xff").unwrap(),
+        );
+        assert_eq!(
+            bearer(&headers),
+            Some(""),
+            "unreadable is wrong, not absent"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod listener;
+#[cfg(test)]
+mod matrix;
 pub(crate) mod middleware;
 pub(crate) mod params;
 pub(crate) mod router;

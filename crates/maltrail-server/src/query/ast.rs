@@ -2,7 +2,11 @@
 
 use ipnet::IpNet;
 use maltrail_core::event::Severity;
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::desk::Status;
 
 /// A query.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +35,28 @@ impl Expr {
             ),
         }
     }
+
+    /// Every value asked of `wanted`, with the `!=` taken off.
+    pub(crate) fn values_mut(&mut self, wanted: Field, change: &mut impl FnMut(&mut Pattern)) {
+        match self {
+            Self::All | Self::Free(_) => {}
+            Self::And(parts) | Self::Or(parts) => {
+                for part in parts {
+                    part.values_mut(wanted, change);
+                }
+            }
+            Self::Not(part) => part.values_mut(wanted, change),
+            Self::Field(field, patterns) if *field == wanted => {
+                for mut pattern in patterns {
+                    while let Pattern::Other(inner) = pattern {
+                        pattern = inner;
+                    }
+                    change(pattern);
+                }
+            }
+            Self::Field(..) => {}
+        }
+    }
 }
 
 /// A column that can be named.
@@ -51,7 +77,6 @@ pub(crate) enum Field {
     Direction,
     Reference,
     Origin,
-    /// Nobody has written any yet.
     Tag,
     Note,
     Status,
@@ -99,8 +124,9 @@ pub(crate) enum Pattern {
     Direction(Direction),
     /// The opposite of a value: `!=`.
     Other(Box<Self>),
-    /// Matches every row, as triage state `new` does while nothing is triaged.
-    Always,
+    Status(Status),
+    /// These threats: what a pattern over notes became ([`crate::desk::Desk::resolve`]).
+    Threats(Arc<HashSet<u64>>),
     /// Matches no row, as a word does where a number is asked for.
     Never,
 }

@@ -6,9 +6,13 @@
 
 use maltrail_core::addr::parse_ip;
 use maltrail_core::event::Severity;
+use maltrail_core::time::Timestamp;
 use memchr::memmem;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::ast::{Direction, Expr, Field, Pattern};
+use crate::desk::{Case, Cases, Status};
 use crate::store::table::{Atom, DayTable, Dict, Set, Side, Threat};
 use crate::store::uid::uid_text;
 
@@ -54,7 +58,40 @@ impl Bits {
     }
 }
 
-/// A query compiled for one table. Valid until the table changes.
+/// Later than every event.
+const FOREVER: Timestamp = Timestamp::from_micros(i64::MAX);
+
+/// Threats chosen by what people decided about them, each up to the time of its last event.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen(HashMap<u64, Timestamp>);
+
+impl Chosen {
+    fn new(cases: &Cases, test: impl Fn(&Case) -> bool) -> Self {
+        let chosen = cases.iter().filter(|(_, case)| test(case));
+        Self(chosen.map(|(id, _)| (id, FOREVER)).collect())
+    }
+
+    /// Those of a status other than new. A resolved threat is chosen until its next event.
+    fn with_status(cases: &Cases, test: impl Fn(Status) -> bool) -> Self {
+        let until = |case: &Case| {
+            if cases.status_of(case, FOREVER) == case.status {
+                FOREVER
+            } else {
+                case.decided
+            }
+        };
+        let chosen = cases.iter().filter(|(_, case)| test(case.status));
+        Self(chosen.map(|(id, case)| (id, until(case))).collect())
+    }
+
+    fn contains(&self, threat: &Threat) -> bool {
+        self.0
+            .get(&threat.id)
+            .is_some_and(|until| threat.last <= *until)
+    }
+}
+
+/// A query compiled for one table. Valid until the table or the cases change.
 #[derive(Debug)]
 pub(crate) enum Filter {
     All,
@@ -67,7 +104,11 @@ pub(crate) enum Filter {
         texts: Bits,
         addrs: Bits,
         ports: Bits,
+        tagged: Chosen,
     },
+    /// What people decided.
+    Chosen(Chosen),
+    Noted(Arc<std::collections::HashSet<u64>>),
     Src(Bits),
     Dst(Bits),
     /// Shown ports.
@@ -82,14 +123,18 @@ pub(crate) enum Filter {
 
 impl Filter {
     /// Compiles `expr`.
-    pub(crate) fn new(expr: &Expr, table: &DayTable) -> Self {
+    pub(crate) fn new(expr: &Expr, table: &DayTable, cases: &Cases) -> Self {
+        let all = |parts: &[Expr]| -> Vec<Self> {
+            parts
+                .iter()
+                .map(|part| Self::new(part, table, cases))
+                .collect()
+        };
         match expr {
             Expr::All => Self::All,
-            Expr::And(parts) => {
-                Self::And(parts.iter().map(|part| Self::new(part, table)).collect())
-            }
-            Expr::Or(parts) => Self::Or(parts.iter().map(|part| Self::new(part, table)).collect()),
-            Expr::Not(part) => Self::Not(Box::new(Self::new(part, table))),
+            Expr::And(parts) => Self::And(all(parts)),
+            Expr::Or(parts) => Self::Or(all(parts)),
+            Expr::Not(part) => Self::Not(Box::new(Self::new(part, table, cases))),
             Expr::Free(needle) => {
                 let find = |dict| {
                     let mut finder = Finder::new(needle);
@@ -100,12 +145,15 @@ impl Filter {
                     texts: find(&table.texts),
                     addrs: find(&table.addrs),
                     ports: find(&table.ports),
+                    tagged: Chosen::new(cases, |case| {
+                        case.tags.iter().any(|tag| tag.contains(needle.as_str()))
+                    }),
                 }
             }
             Expr::Field(field, patterns) => {
                 let mut parts: Vec<Self> = patterns
                     .iter()
-                    .map(|pattern| Self::value(*field, pattern, table))
+                    .map(|pattern| Self::value(*field, pattern, table, cases))
                     .collect();
                 if parts.len() == 1 {
                     parts.pop().unwrap_or(Self::All)
@@ -116,11 +164,24 @@ impl Filter {
         }
     }
 
-    fn value(field: Field, pattern: &Pattern, table: &DayTable) -> Self {
+    fn value(field: Field, pattern: &Pattern, table: &DayTable, cases: &Cases) -> Self {
         match (field, pattern) {
-            (_, Pattern::Other(inner)) => Self::Not(Box::new(Self::value(field, inner, table))),
-            (_, Pattern::Always) => Self::All,
+            (_, Pattern::Other(inner)) => {
+                Self::Not(Box::new(Self::value(field, inner, table, cases)))
+            }
             (_, Pattern::Never) => Self::Never,
+            (_, Pattern::Status(Status::New)) => {
+                let triaged = Chosen::with_status(cases, |status| status != Status::New);
+                Self::Not(Box::new(Self::Chosen(triaged)))
+            }
+            (_, Pattern::Status(wanted)) => {
+                Self::Chosen(Chosen::with_status(cases, |status| status == *wanted))
+            }
+            (Field::Tag, _) => Self::Chosen(Chosen::new(cases, |case| {
+                let mut test = TextTest::new(pattern);
+                case.tags.iter().any(|tag| test.matches(tag))
+            })),
+            (_, Pattern::Threats(threats)) => Self::Noted(Arc::clone(threats)),
             (Field::Src, _) => Self::Src(address_bits(&table.addrs, pattern)),
             (Field::Dst, _) => Self::Dst(address_bits(&table.addrs, pattern)),
             (Field::Port, Pattern::Number(range)) => Self::Port(Bits::of(&table.ports, |port| {
@@ -145,6 +206,8 @@ impl Filter {
             Self::And(parts) => parts.iter().all(|part| part.matches(table, threat)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(table, threat)),
             Self::Not(part) => !part.matches(table, threat),
+            Self::Chosen(chosen) => chosen.contains(threat),
+            Self::Noted(threats) => threats.contains(&threat.id),
             Self::Src(bits) => any(&|atom| bits.any(&atom.src)),
             Self::Dst(bits) => any(&|atom| bits.any(&atom.dst)),
             Self::Proto(bits) => any(&|atom| bits.any(&atom.proto)),
@@ -164,6 +227,7 @@ impl Filter {
                 texts,
                 addrs,
                 ports,
+                tagged,
             } => {
                 let in_head = [Field::Type, Field::Trail, Field::Info, Field::Reference]
                     .iter()
@@ -171,6 +235,7 @@ impl Filter {
                         head_column(table, threat, field).is_some_and(|id| texts.get(id))
                     });
                 in_head
+                    || tagged.contains(threat)
                     || threat.severity.as_str().contains(needle.as_str())
                     || uid_text(threat.uid, threat.kind)
                         .to_lowercase()
@@ -229,7 +294,7 @@ fn address_bits(dict: &Dict, pattern: &Pattern) -> Bits {
 
 /// Looks for a lower-case needle, letter case aside.
 #[derive(Debug)]
-struct Finder<'a> {
+pub(crate) struct Finder<'a> {
     needle: &'a str,
     finder: memmem::Finder<'a>,
     lower: Vec<u8>,
@@ -259,14 +324,15 @@ impl<'a> Finder<'a> {
 }
 
 /// A pattern over texts.
-enum TextTest<'a> {
+pub(crate) enum TextTest<'a> {
     Find(Box<Finder<'a>>),
     Glob(&'a [String]),
     Never,
 }
 
 impl<'a> TextTest<'a> {
-    fn new(pattern: &'a Pattern) -> Self {
+    /// Patterns of other kinds match no text.
+    pub(crate) fn new(pattern: &'a Pattern) -> Self {
         match pattern {
             Pattern::Substring(needle) => Self::Find(Box::new(Finder::new(needle))),
             Pattern::Glob(parts) => Self::Glob(parts),
@@ -274,7 +340,7 @@ impl<'a> TextTest<'a> {
         }
     }
 
-    fn matches(&mut self, text: &str) -> bool {
+    pub(crate) fn matches(&mut self, text: &str) -> bool {
         match self {
             Self::Find(finder) => finder.is_in(text),
             Self::Glob(parts) => glob(parts, &text.to_lowercase()),
@@ -364,7 +430,7 @@ mod tests {
     /// The trails of the threats that match, in order.
     fn found(query: &str) -> Vec<String> {
         let table = table();
-        let filter = Filter::new(&parse(query).unwrap(), &table);
+        let filter = Filter::new(&parse(query).unwrap(), &table, &Cases::default());
         let threats = table
             .threats
             .iter()

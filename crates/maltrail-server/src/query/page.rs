@@ -11,6 +11,7 @@ use super::ast::Expr;
 use super::cursor::{Cursor, Key, Place};
 use super::filter::{Bits, Filter, Severities};
 use super::row::{Row, address_rank};
+use crate::desk::Cases;
 use crate::store::table::{Atom, DayTable, Dict, Set, Side, Threat, derive};
 use crate::store::uid::uid_text;
 
@@ -32,6 +33,37 @@ pub(crate) struct PageRequest {
     pub(crate) after: Option<Place<'static>>,
     pub(crate) facets: bool,
     pub(crate) histogram: bool,
+    pub(crate) hidden: Hidden,
+}
+
+/// What becomes of threats that somebody hid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    #[default]
+    Exclude,
+    Include,
+    Only,
+}
+
+impl Hidden {
+    /// By its name in the API.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "exclude" => Self::Exclude,
+            "include" => Self::Include,
+            "only" => Self::Only,
+            _ => return None,
+        })
+    }
+
+    /// Whether a threat is part of the answer.
+    pub(crate) const fn admits(self, hidden: bool) -> bool {
+        match self {
+            Self::Exclude => !hidden,
+            Self::Include => true,
+            Self::Only => hidden,
+        }
+    }
 }
 
 /// What rows are ordered by. Ties: more events first, then the id.
@@ -142,6 +174,8 @@ pub(crate) struct Facets {
     trail: Vec<FacetValue>,
     /// Of the service side.
     port: Vec<FacetValue>,
+    status: Vec<FacetValue>,
+    tag: Vec<FacetValue>,
 }
 
 /// The answer.
@@ -154,6 +188,8 @@ pub(crate) struct Page {
     pub(crate) severity: PerSeverity,
     sources: u64,
     trails: u64,
+    /// Threats that the filter selects and that somebody hid.
+    hidden: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<Vec<PerSeverity>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,12 +200,17 @@ pub(crate) struct Page {
 }
 
 /// Answers a request.
-pub(crate) fn page(table: &DayTable, request: &PageRequest) -> Page {
-    let filter = Filter::new(&request.expr, table);
-    let mut sums = Sums::new(table, request);
+pub(crate) fn page(table: &DayTable, cases: &Cases, request: &PageRequest) -> Page {
+    let filter = Filter::new(&request.expr, table, cases);
+    let mut sums = Sums::new(table, cases, request);
     let mut found: Vec<u32> = Vec::new();
     for (at, threat) in table.threats.iter().enumerate() {
         if !threat.is_live() || !filter.matches(table, threat) {
+            continue;
+        }
+        let is_hidden = cases.is_hidden(threat.id);
+        sums.hidden += u64::from(is_hidden);
+        if !request.hidden.admits(is_hidden) {
             continue;
         }
         sums.severity.add(threat.severity, 1);
@@ -193,7 +234,10 @@ pub(crate) fn page(table: &DayTable, request: &PageRequest) -> Page {
         severity: sums.severity,
         sources: sums.source_count,
         trails: sums.trail_count,
-        threats: threats.map(|threat| Row::new(table, threat)).collect(),
+        hidden: sums.hidden,
+        threats: threats
+            .map(|threat| Row::new(table, threat, cases))
+            .collect(),
         facets: sums.facets.take().map(|facets| facets.finish(table)),
         histogram: sums.histogram.take(),
         next: next.map(|cursor| cursor.encode()),
@@ -201,11 +245,12 @@ pub(crate) fn page(table: &DayTable, request: &PageRequest) -> Page {
 }
 
 /// The id of every threat of the filtered set, in order.
-pub(crate) fn all_ids(table: &DayTable, request: &PageRequest) -> Vec<u64> {
-    let filter = Filter::new(&request.expr, table);
+pub(crate) fn all_ids(table: &DayTable, cases: &Cases, request: &PageRequest) -> Vec<u64> {
+    let filter = Filter::new(&request.expr, table, cases);
     let found = |threat: &&Threat| {
         threat.is_live()
             && request.severities.contain(threat.severity)
+            && request.hidden.admits(cases.is_hidden(threat.id))
             && filter.matches(table, threat)
     };
     let found = (0..)
@@ -229,6 +274,8 @@ pub(crate) fn all_ids(table: &DayTable, request: &PageRequest) -> Vec<u64> {
 /// Totals of the filtered set.
 struct Sums<'a> {
     table: &'a DayTable,
+    cases: &'a Cases,
+    hidden: u64,
     total: u64,
     events: u64,
     severity: PerSeverity,
@@ -241,9 +288,11 @@ struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    fn new(table: &'a DayTable, request: &PageRequest) -> Self {
+    fn new(table: &'a DayTable, cases: &'a Cases, request: &PageRequest) -> Self {
         Self {
             table,
+            cases,
+            hidden: 0,
             total: 0,
             events: 0,
             severity: PerSeverity::default(),
@@ -273,7 +322,7 @@ impl<'a> Sums<'a> {
             slot.add(threat.severity, u64::from(count));
         }
         if let Some(facets) = &mut self.facets {
-            facets.take(self.table, threat);
+            facets.take(self.table, threat, self.cases);
         }
     }
 }
@@ -288,6 +337,8 @@ struct FacetCounts {
     classes: HashMap<u32, u64>,
     sensors: HashMap<u32, u64>,
     origins: HashMap<&'static str, u64>,
+    statuses: HashMap<&'static str, u64>,
+    tags: HashMap<String, u64>,
 }
 
 impl FacetCounts {
@@ -302,10 +353,19 @@ impl FacetCounts {
             classes: HashMap::new(),
             sensors: HashMap::new(),
             origins: HashMap::new(),
+            statuses: HashMap::new(),
+            tags: HashMap::new(),
         }
     }
 
-    fn take(&mut self, table: &DayTable, threat: &Threat) {
+    fn take(&mut self, table: &DayTable, threat: &Threat, cases: &Cases) {
+        *self
+            .statuses
+            .entry(cases.status(threat).as_str())
+            .or_default() += 1;
+        for tag in cases.get(threat.id).into_iter().flat_map(|case| &case.tags) {
+            *self.tags.entry(tag.clone()).or_default() += 1;
+        }
         self.severity.add(threat.severity, 1);
         if let Some(atom) = table.atoms.get(threat.head as usize) {
             *self.kinds.entry(atom.key.kind).or_default() += 1;
@@ -340,6 +400,11 @@ impl FacetCounts {
                 .into_iter()
                 .map(|(id, count)| (texts.get(id).to_owned(), count)))
         };
+        let by_name = |counts: HashMap<&'static str, u64>| {
+            top(counts
+                .into_iter()
+                .map(|(name, count)| (name.to_owned(), count)))
+        };
         let PerSeverity { high, medium, low } = self.severity;
         let severities = [("high", high), ("medium", medium), ("low", low)];
         Facets {
@@ -349,10 +414,9 @@ impl FacetCounts {
             event_type: by_id(self.kinds),
             class: by_id(self.classes),
             sensor: by_id(self.sensors),
-            origin: top(self
-                .origins
-                .into_iter()
-                .map(|(name, count)| (name.to_owned(), count))),
+            origin: by_name(self.origins),
+            status: by_name(self.statuses),
+            tag: top(self.tags.into_iter()),
             source: top_ids(&self.sources, &table.addrs),
             trail: top_ids(&self.trails, texts),
             port: top_ids(&self.ports, &table.ports),
@@ -507,6 +571,7 @@ mod tests {
             after: None,
             facets: true,
             histogram: true,
+            hidden: Hidden::Exclude,
         }
     }
 
@@ -525,7 +590,7 @@ mod tests {
     }
 
     fn ask(table: &DayTable, request: &PageRequest) -> Value {
-        serde_json::to_value(page(table, request)).unwrap()
+        serde_json::to_value(page(table, &Cases::default(), request)).unwrap()
     }
 
     #[test]
@@ -579,7 +644,7 @@ mod tests {
                 let mut whole = request("");
                 (whole.sort, whole.descending, whole.limit) =
                     (Sort::named(sort).unwrap(), descending, 500);
-                let all: Vec<String> = page(&table, &whole)
+                let all: Vec<String> = page(&table, &Cases::default(), &whole)
                     .threats
                     .into_iter()
                     .map(|row| row.id)
@@ -588,7 +653,12 @@ mod tests {
                 for offset in (0..90).step_by(30) {
                     let mut part = whole.clone();
                     (part.limit, part.offset) = (30, offset);
-                    joined.extend(page(&table, &part).threats.into_iter().map(|row| row.id));
+                    joined.extend(
+                        page(&table, &Cases::default(), &part)
+                            .threats
+                            .into_iter()
+                            .map(|row| row.id),
+                    );
                 }
                 assert_eq!((all.len(), &all), (80, &joined), "{sort}");
             }
@@ -614,14 +684,14 @@ mod tests {
                     (Sort::named(sort).unwrap(), descending, 7);
                 let mut whole = part.clone();
                 whole.limit = 500;
-                let wanted: Vec<String> = page(&table, &whole)
+                let wanted: Vec<String> = page(&table, &Cases::default(), &whole)
                     .threats
                     .into_iter()
                     .map(|row| row.id)
                     .collect();
                 let mut joined = Vec::new();
                 for n in 0.. {
-                    let answer = page(&table, &part);
+                    let answer = page(&table, &Cases::default(), &part);
                     joined.extend(answer.threats.into_iter().map(|row| row.id));
                     let Some(next) = answer.next else { break };
                     let cursor = Cursor::decode(&next).unwrap();

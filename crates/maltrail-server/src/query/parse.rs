@@ -15,6 +15,7 @@ use maltrail_core::addr::{parse_ip, parse_net};
 use maltrail_core::event::Severity;
 
 use super::ast::{Direction, Expr, Field, Pattern, Range};
+use crate::desk::Status;
 
 /// Longest query in characters.
 pub(crate) const MAX_CHARS: usize = 4096;
@@ -320,16 +321,9 @@ fn pattern(field: Field, text: &str, literal: bool) -> Result<Pattern, String> {
             "out" | "outbound" | "egress" | "resp" | "response" | "reply" => Direction::Out,
             _ => return Err(format!("`{text}` is not a direction; write in or out.")),
         }),
-        Field::Tag | Field::Note => Pattern::Never,
-        Field::Status => match lower.as_str() {
-            "new" | "open" | "untriaged" => Pattern::Always,
-            "investigating" | "resolved" | "fp" | "false-positive" | "false-pos" => Pattern::Never,
-            _ => {
-                return Err(format!(
-                    "`{text}` is not a status; write new, investigating, resolved or fp."
-                ));
-            }
-        },
+        Field::Status => Pattern::Status(Status::named(&lower).ok_or_else(|| {
+            format!("`{text}` is not a status; write new, investigating, resolved or fp.")
+        })?),
         _ => words(&lower, literal),
     })
 }

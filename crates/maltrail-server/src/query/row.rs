@@ -4,6 +4,7 @@ use maltrail_core::addr::parse_ip;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+use crate::desk::{Cases, Status};
 use crate::store::table::{Atom, DayTable, Dict, Set, Threat};
 use crate::store::uid::uid_text;
 
@@ -45,11 +46,20 @@ pub(crate) struct Row {
     direction: &'static str,
     /// Which ports are the service's: `dport`, `sport` or empty.
     service: &'static str,
+    /// As of the last event: a resolved threat that goes on is new again.
+    status: Status,
+    /// Account that works on it; empty for nobody.
+    assignee: String,
+    tags: Vec<String>,
+    /// Number of notes.
+    notes: u32,
+    hidden: bool,
 }
 
 impl Row {
     /// The row of a threat.
-    pub(crate) fn new(table: &DayTable, threat: &Threat) -> Self {
+    pub(crate) fn new(table: &DayTable, threat: &Threat, cases: &Cases) -> Self {
+        let case = cases.get(threat.id);
         let text = |id| table.texts.get(id).to_owned();
         let head = table.atoms.get(threat.head as usize).map(|atom| atom.key);
         let column = |pick: fn(&crate::store::table::AtomKey) -> u32| {
@@ -88,6 +98,11 @@ impl Row {
                 side if side.shows_dst() => "dport",
                 _ => "sport",
             },
+            status: cases.status(threat),
+            assignee: case.map_or_else(String::new, |case| case.assignee.clone()),
+            tags: case.map_or_else(Vec::new, |case| case.tags.clone()),
+            notes: case.map_or(0, |case| case.notes),
+            hidden: case.is_some_and(|case| case.hidden),
         }
     }
 }

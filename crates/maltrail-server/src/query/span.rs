@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use super::page::{PageRequest, PerSeverity};
+use crate::desk::Cases;
 use crate::http::error::ApiError;
 use crate::store::scoped::Scope;
 use crate::store::table::merge::{DayCount, Merger};
@@ -135,10 +136,12 @@ impl Range {
     }
 
     /// The same for a filtered set.
-    pub(crate) fn histogram(&self, request: &PageRequest) -> Vec<DaySum> {
-        let filter = Filter::new(&request.expr, &self.table);
+    pub(crate) fn histogram(&self, cases: &Cases, request: &PageRequest) -> Vec<DaySum> {
+        let filter = Filter::new(&request.expr, &self.table, cases);
         self.daily(|threat| {
-            request.severities.contain(threat.severity) && filter.matches(&self.table, threat)
+            request.severities.contain(threat.severity)
+                && request.hidden.admits(cases.is_hidden(threat.id))
+                && filter.matches(&self.table, threat)
         })
     }
 }

@@ -281,6 +281,7 @@ fn translate(known: &mut [u32], ours: &mut Dict, other: &Dict, id: u32) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desk::Cases;
     use crate::query::row::Row;
     use crate::store::table::{Fields, FloodRule, tests::event};
 
@@ -305,7 +306,9 @@ mod tests {
         let mut rows: Vec<String> = table
             .threats
             .iter()
-            .map(|threat| serde_json::to_string(&Row::new(table, threat)).unwrap())
+            .map(|threat| {
+                serde_json::to_string(&Row::new(table, threat, &Cases::default())).unwrap()
+            })
             .collect();
         rows.sort_unstable();
         rows
