@@ -32,7 +32,7 @@ pub(crate) async fn export(
         ))
     })?;
     let span = Span::read(&params, state.store.today())?;
-    let selection = Selection::of(&params, &state, span)?;
+    let selection = Selection::of(&params, &state, &identity, span).await?;
     let request = request(&params, &selection)?;
     let place = Arc::clone(&state.answers.exports).try_acquire_owned();
     let place = place.map_err(|_| ApiError::busy(RETRY))?;

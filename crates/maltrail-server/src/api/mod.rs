@@ -15,6 +15,7 @@ pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod meta;
+pub(crate) mod query;
 pub(crate) mod sensors;
 pub(crate) mod session;
 pub(crate) mod sessions;

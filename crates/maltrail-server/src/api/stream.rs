@@ -69,7 +69,7 @@ pub(crate) async fn stream(
     Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let selection = Selection::read(&Params::new(query.as_deref(), b""), &state)?;
+    let selection = Selection::read(&Params::new(query.as_deref(), b""), &state, &identity).await?;
     let place = state
         .streams
         .clone()

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::auth::Identity;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
-use crate::query::ast::Expr;
+use crate::query::ast::{Expr, Field, Pattern, Seen};
 use crate::query::cursor::Cursor;
 use crate::query::filter::Severities;
 use crate::query::page::{Hidden, MAX_LIMIT, Page, PageRequest, Sort, page};
@@ -40,7 +40,7 @@ pub(crate) async fn threats(
 ) -> Result<Json<Answer>, ApiError> {
     let params = Params::new(query.as_deref(), b"");
     let span = Span::read(&params, state.store.today())?;
-    let selection = Selection::of(&params, &state, span)?;
+    let selection = Selection::of(&params, &state, &identity, span).await?;
     let request = request(&params, &selection)?;
     let desk = Arc::clone(&state.desk);
     let (page, days) = if span.is_one() {
@@ -86,14 +86,24 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Reads `day`, `q`, `sev` and `hidden`.
-    pub(crate) fn read(params: &Params, state: &AppState) -> Result<Self, ApiError> {
+    pub(crate) async fn read(
+        params: &Params,
+        state: &AppState,
+        identity: &Identity,
+    ) -> Result<Self, ApiError> {
         let day = params.day("day")?.unwrap_or_else(|| state.store.today());
-        Self::of(params, state, Span::one(day))
+        Self::of(params, state, identity, Span::one(day)).await
     }
 
-    /// Reads `q` and `sev` for these days.
-    pub(crate) fn of(params: &Params, _state: &AppState, span: Span) -> Result<Self, ApiError> {
+    /// Reads `q`, `sev` and `hidden` for these days, as this person means them.
+    pub(crate) async fn of(
+        params: &Params,
+        state: &AppState,
+        identity: &Identity,
+        span: Span,
+    ) -> Result<Self, ApiError> {
         let expr = parse(params.get("q").unwrap_or_default())?;
+        let expr = resolved(expr, state, identity, span).await?;
         let severities =
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
@@ -107,6 +117,34 @@ impl Selection {
             hidden,
         })
     }
+}
+
+/// What the query means on these days for this person.
+async fn resolved(
+    mut expr: Expr,
+    state: &AppState,
+    identity: &Identity,
+    span: Span,
+) -> Result<Expr, ApiError> {
+    expr.resolve_times(state.store.zone(), span);
+    if expr.asks(Field::Alias) {
+        expr.resolve_aliases(&state.desk.aliases()?, &identity.networks);
+    }
+    if !expr.asks(Field::New) {
+        return Ok(expr);
+    }
+    // It would tell what was seen in networks that are hidden.
+    if identity.scope.is_filtered() {
+        return Err(ApiError::restricted());
+    }
+    let asked = state.clone();
+    let before = move || asked.answers.novelty.before(&asked.store, span.from);
+    let seen = tokio::task::spawn_blocking(before).await;
+    let seen = seen.map_err(|_| ApiError::unavailable())??;
+    expr.values_mut(Field::New, &mut |pattern| {
+        *pattern = Pattern::Unseen(Seen(Arc::clone(&seen)));
+    });
+    Ok(expr)
 }
 
 /// Reads order, page and what to include.

@@ -57,6 +57,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/v1/health", Access::Read, || get(api::health::health)),
     // Answers as files, and what is known beside the threats of a day.
     route("/api/v1/export", Access::Read, || get(api::export::export)),
+    route("/api/v1/query", Access::Read, || get(api::query::query)),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
     }),

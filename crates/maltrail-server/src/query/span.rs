@@ -258,15 +258,8 @@ pub(crate) fn ask_day<T>(
     ask: impl FnOnce(&DayTable) -> T,
 ) -> Result<T, NoAnswer> {
     let hot = store.day(day);
-    let whole = || store.is_ready(day) || dayfile::size(store.log_dir(), day) == 0;
-    if !whole() {
+    if !hot.is_ready() && dayfile::size(store.log_dir(), day) > 0 {
         return Err(NoAnswer::NotReady(day));
     }
-    let answer = if scope.is_everything() {
-        ask(&hot.table())
-    } else {
-        store.query(day, scope, ask)
-    };
-    // It may have left the memory in between.
-    whole().then_some(answer).ok_or(NoAnswer::NotReady(day))
+    Ok(store.query_in(&hot, scope, ask))
 }
