@@ -15,6 +15,7 @@ pub mod cli;
 mod commands;
 mod desk;
 mod distribution;
+mod export;
 mod fleet;
 mod http;
 mod intake;

@@ -1,10 +1,12 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
+mod asked;
 pub(crate) mod audit_log;
 pub(crate) mod blocklists;
 pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod geo;
 pub(crate) mod health;
 pub(crate) mod hunt;
@@ -14,6 +16,7 @@ pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod meta;
 pub(crate) mod notes;
+pub(crate) mod query;
 pub(crate) mod sensors;
 pub(crate) mod session;
 pub(crate) mod sessions;

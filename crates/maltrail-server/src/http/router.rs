@@ -78,6 +78,9 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/v1/aliases/{address}", Access::Analyst, || {
         put(api::views::set_alias)
     }),
+    // Answers as files, and what is known beside the threats of a day.
+    route("/api/v1/export", Access::Read, || get(api::export::export)),
+    route("/api/v1/query", Access::Read, || get(api::query::query)),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
     }),

@@ -81,6 +81,11 @@ pub(crate) fn exists(log_dir: &Path, day: Day) -> bool {
     size_of(&path(log_dir, day)) > 0 || size_of(&archive_path(log_dir, day)) > 0
 }
 
+/// Bytes that a day takes on the disk, packed or not: tells whether it may have changed.
+pub(crate) fn disk_bytes(log_dir: &Path, day: Day) -> u64 {
+    size_of(&path(log_dir, day)) + size_of(&archive_path(log_dir, day))
+}
+
 fn size_of(path: &Path) -> u64 {
     std::fs::metadata(path)
         .ok()

@@ -87,6 +87,11 @@ impl Hot {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the index has reached the end of the day file.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
     /// The ids of the day's events.
     pub(crate) fn ids(&self) -> MutexGuard<'_, DayIds> {
         lock(&self.ids)
@@ -365,13 +370,22 @@ impl Store {
 
     /// Runs `ask` over the table of a day that is in memory, as `scope` may see it.
     pub(crate) fn query<T>(&self, day: Day, scope: &Scope, ask: impl FnOnce(&DayTable) -> T) -> T {
-        let hot = self.present(day);
+        self.query_in(&self.present(day), scope, ask)
+    }
+
+    /// As [`Store::query`], over a day that the asker holds, so that it cannot leave the memory in between.
+    pub(crate) fn query_in<T>(
+        &self,
+        hot: &Hot,
+        scope: &Scope,
+        ask: impl FnOnce(&DayTable) -> T,
+    ) -> T {
         if scope.is_everything() {
             return ask(&hot.table());
         }
-        let scoped = self.scoped(&hot, scope);
+        let scoped = self.scoped(hot, scope);
         let mut scoped = lock(&scoped);
-        scoped.catch_up(&hot, self.index_dir(), scope);
+        scoped.catch_up(hot, self.index_dir(), scope);
         ask(&scoped.table)
     }
 
