@@ -111,6 +111,10 @@ impl Place {
                 .iter()
                 .rposition(|&byte| byte == b'\n')
                 .map_or(0, |end| end + 1);
+            if whole == 0 {
+                // Killed between the file's making and its first line: there is nothing to index.
+                continue;
+            }
             let lines: Vec<u64> = text[..whole]
                 .split(|&byte| byte == b'\n')
                 .map(|line| EventId::of_line(&String::from_utf8_lossy(line)).0)
@@ -195,6 +199,7 @@ fn send(port: u16, from: u64, stop: &AtomicBool, next: &AtomicU64) -> Vec<u64> {
 }
 
 /// Kills servers under load at that many moments.
+#[expect(clippy::print_stderr, reason = "says where the kills fell")]
 fn kill_at(moments: u64) {
     let mut place = Place::new();
     let (mut sent, mut inside, mut next) = (HashSet::new(), [0, 0], 0);
