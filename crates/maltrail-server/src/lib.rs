@@ -15,6 +15,7 @@ pub mod cli;
 mod commands;
 mod desk;
 mod distribution;
+mod export;
 mod fleet;
 mod http;
 mod intake;
@@ -23,5 +24,6 @@ mod query;
 mod services;
 mod state;
 mod store;
+mod tls;
 
 pub use app::{App, AppOptions, Running};

@@ -11,6 +11,7 @@ use crate::auth::Auth;
 use crate::desk::Desk;
 use crate::fleet::Fleet;
 use crate::http::error::ApiError;
+use crate::query::answers::Answers;
 use crate::services::Services;
 use crate::store::Store;
 
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     /// Live streams at the same time.
     pub(crate) streams: Arc<Semaphore>,
     queries: Semaphore,
+    /// What questions over several steps share.
+    pub(crate) answers: Answers,
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// `USE_SSL false`: passwords may cross a network unencrypted.
     pub(crate) clear_passwords: bool,
@@ -75,6 +78,7 @@ impl AppState {
             requests: Semaphore::new(parts.max_requests.max(1)),
             streams: Arc::new(Semaphore::new(parts.max_streams)),
             queries: Semaphore::new(QUERIES),
+            answers: Answers::default(),
             trusted_proxies: parts.trusted_proxies,
             clear_passwords: parts.clear_passwords,
             html: parts.html,

@@ -128,8 +128,6 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 /// the shipped file's gives a warning, and the shipped file says so: nobody shall wait for an alert
 /// that cannot come.
 pub const PENDING: &[&str] = &[
-    "SSL_PEM",
-    "ENABLE_HSTS",
     "IP_ALIASES",
     "HEADER_LOGO",
     "INDEX_MAX_SIZE",
@@ -239,7 +237,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         ]),
         "auto",
         Value("auto"),
-        "`auto`: plain HTTP on loopback, HTTPS elsewhere; `true`: HTTPS only; `false`: plain HTTP everywhere, passwords included.",
+        "`auto`: plain HTTP on loopback, HTTPS elsewhere, on one port; `true`: HTTPS only; `false`: plain HTTP everywhere, passwords included.",
     ),
     row(
         "SSL_PEM",
@@ -247,7 +245,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         File,
         "",
         Commented("/etc/maltrail/server.pem"),
-        "Private key and certificate, both in one PEM file.",
+        "Private key and certificate chain, both in one PEM file, read again when it changes. Without it the server makes a certificate of its own.",
     ),
     row(
         "ENABLE_HSTS",
@@ -1299,7 +1297,7 @@ mod tests {
         let file = shipped_file();
         let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("SSL_PEM") && !is_pending("BLACKLIST_SSH"));
+        assert!(is_pending("ALERT_FORMAT") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
+mod asked;
 pub(crate) mod audit_log;
 pub(crate) mod blocklists;
 pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod geo;
 pub(crate) mod health;
 pub(crate) mod hunt;
@@ -13,6 +15,8 @@ pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod meta;
+pub(crate) mod notes;
+pub(crate) mod query;
 pub(crate) mod sensors;
 pub(crate) mod session;
 pub(crate) mod sessions;
@@ -21,7 +25,9 @@ pub(crate) mod threat;
 pub(crate) mod threats;
 pub(crate) mod tokens;
 pub(crate) mod trails;
+pub(crate) mod triage;
 pub(crate) mod users;
+pub(crate) mod views;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;

@@ -69,7 +69,7 @@ pub(crate) async fn stream(
     Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let selection = Selection::read(&Params::new(query.as_deref(), b""), &state)?;
+    let selection = Selection::read(&Params::new(query.as_deref(), b""), &state, &identity).await?;
     let place = state
         .streams
         .clone()
@@ -279,6 +279,7 @@ fn totals(selection: &Selection) -> PageRequest {
         descending: true,
         limit: 0,
         offset: 0,
+        after: None,
         facets: false,
         histogram: false,
         hidden: selection.hidden,

@@ -3,8 +3,7 @@
 //! Events come from the index file by atom. A restricted user's threat has other atoms than the
 //! index, so there the events of the same trails are read and each passes the user's scope.
 
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
@@ -18,11 +17,12 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::query::row::Row;
 use crate::state::AppState;
+use crate::store::Store;
+use crate::store::dayfile::DayFile;
 use crate::store::scoped::Scope;
 use crate::store::sql::{DayReader, EventRow, IndexError};
 use crate::store::table::{AtomKey, DayTable, Fields, push_column};
 use crate::store::uid::{KeyParts, key_address, key_members, key_text, norm, threat_id};
-use crate::store::{Store, dayfile};
 
 /// Events in an answer.
 const NEWEST: usize = 200;
@@ -73,6 +73,9 @@ pub(crate) async fn threat(
     answer
         .map_err(|error| {
             tracing::error!(%day, %error, "index: cannot read events");
+            if error.is_damage() {
+                state.store.damaged(day);
+            }
             ApiError::unavailable()
         })?
         .map(Json)
@@ -157,10 +160,16 @@ fn newest(
     }
     rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.time, row.offset)));
     let table = hot.table();
-    let file = File::open(dayfile::path(store.log_dir(), day)).ok();
+    let lines = if scope.is_everything() {
+        let file = DayFile::open(store.log_dir(), day).ok();
+        let places = rows.iter().map(|row| (row.offset, row.len as usize));
+        file.map_or_else(HashMap::new, |file| file.read_lines(places))
+    } else {
+        HashMap::new()
+    };
     Ok(rows
         .iter()
-        .filter_map(|row| info(&table, row, scope, file.as_ref(), store))
+        .filter_map(|row| info(&table, row, scope, &lines, store))
         .collect())
 }
 
@@ -218,7 +227,7 @@ fn info(
     table: &DayTable,
     row: &EventRow,
     scope: &Scope,
-    file: Option<&File>,
+    lines: &HashMap<u64, String>,
     store: &Store,
 ) -> Option<EventInfo> {
     let seen = visible(table, row, scope)?;
@@ -230,8 +239,6 @@ fn info(
         info: &seen.info,
         ..all
     };
-    let stored = || dayfile::read_line(file?, row.offset, row.len as usize);
-    let line = scope.is_everything().then(stored).flatten();
     let text = |text: &str| {
         if text == "-" {
             String::new()
@@ -251,7 +258,10 @@ fn info(
         trail: text(fields.trail),
         info: text(fields.info),
         reference: text(fields.reference),
-        line: line.unwrap_or_else(|| written_line(&fields, row.time, store)),
+        line: lines
+            .get(&row.offset)
+            .cloned()
+            .unwrap_or_else(|| written_line(&fields, row.time, store)),
     })
 }
 

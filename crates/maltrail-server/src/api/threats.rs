@@ -1,4 +1,4 @@
-//! `GET /api/v1/threats`: one page of a day's threats, totals, facets, histogram.
+//! `GET /api/v1/threats`: one page of the threats of a day or of several, totals, facets, histogram.
 
 use std::sync::Arc;
 
@@ -10,17 +10,27 @@ use serde::Serialize;
 use crate::auth::Identity;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
-use crate::query::ast::Expr;
+use crate::query::ast::{Expr, Field, Pattern, Seen};
+use crate::query::cursor::Cursor;
 use crate::query::filter::Severities;
 use crate::query::page::{Hidden, MAX_LIMIT, Page, PageRequest, Sort, page};
 use crate::query::parse::parse;
+use crate::query::span::{DaySum, Source, Span};
 use crate::state::AppState;
+use crate::store::Store;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
-    day: String,
+    /// Of one day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<String>,
+    from: String,
+    to: String,
     #[serde(flatten)]
     page: Page,
+    /// Of several days, when the histogram is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Vec<DaySum>>,
 }
 
 pub(crate) async fn threats(
@@ -29,22 +39,39 @@ pub(crate) async fn threats(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Answer>, ApiError> {
     let params = Params::new(query.as_deref(), b"");
-    let selection = Selection::read(&params, &state)?;
+    let span = Span::read(&params, state.store.today())?;
+    let selection = Selection::of(&params, &state, &identity, span).await?;
     let request = request(&params, &selection)?;
-    let day = selection.day;
     let desk = Arc::clone(&state.desk);
-    let page = state
-        .ask(day, move |store| -> Result<Page, ApiError> {
+    let (page, days) = if span.is_one() {
+        let day = span.from;
+        let ask = move |store: &Store| -> Result<Page, ApiError> {
             let mut request = request;
             desk.resolve(&mut request.expr)?;
             Ok(store.query(day, &identity.scope, |table| {
                 page(table, &desk.cases(), &request)
             }))
-        })
-        .await??;
+        };
+        (state.ask(day, ask).await??, None)
+    } else {
+        let Source::Range(range) = state.source(span, identity.scope).await? else {
+            return Err(ApiError::unavailable());
+        };
+        let ask = move |_: &Store| -> Result<_, ApiError> {
+            let mut request = request;
+            desk.resolve(&mut request.expr)?;
+            let cases = desk.cases();
+            let days = request.histogram.then(|| range.histogram(&cases, &request));
+            Ok((page(&range.table, &cases, &request), days))
+        };
+        state.blocking(ask).await??
+    };
     Ok(Json(Answer {
-        day: day.to_string(),
+        day: span.is_one().then(|| span.from.to_string()),
+        from: span.from.to_string(),
+        to: span.to.to_string(),
         page,
+        days,
     }))
 }
 
@@ -59,9 +86,24 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Reads `day`, `q`, `sev` and `hidden`.
-    pub(crate) fn read(params: &Params, state: &AppState) -> Result<Self, ApiError> {
+    pub(crate) async fn read(
+        params: &Params,
+        state: &AppState,
+        identity: &Identity,
+    ) -> Result<Self, ApiError> {
         let day = params.day("day")?.unwrap_or_else(|| state.store.today());
+        Self::of(params, state, identity, Span::one(day)).await
+    }
+
+    /// Reads `q`, `sev` and `hidden` for these days, as this person means them.
+    pub(crate) async fn of(
+        params: &Params,
+        state: &AppState,
+        identity: &Identity,
+        span: Span,
+    ) -> Result<Self, ApiError> {
         let expr = parse(params.get("q").unwrap_or_default())?;
+        let expr = resolved(expr, state, identity, span).await?;
         let severities =
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
@@ -69,7 +111,7 @@ impl Selection {
         let hidden = Hidden::named(params.get("hidden").unwrap_or("exclude"))
             .ok_or_else(|| ApiError::parameter("`hidden` is exclude, include or only."))?;
         Ok(Self {
-            day,
+            day: span.to,
             expr,
             severities,
             hidden,
@@ -77,7 +119,36 @@ impl Selection {
     }
 }
 
-fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiError> {
+/// What the query means on these days for this person.
+async fn resolved(
+    mut expr: Expr,
+    state: &AppState,
+    identity: &Identity,
+    span: Span,
+) -> Result<Expr, ApiError> {
+    expr.resolve_times(state.store.zone(), span);
+    if expr.asks(Field::Alias) {
+        expr.resolve_aliases(&state.desk.aliases()?, &identity.networks);
+    }
+    if !expr.asks(Field::New) {
+        return Ok(expr);
+    }
+    // It would tell what was seen in networks that are hidden.
+    if identity.scope.is_filtered() {
+        return Err(ApiError::restricted());
+    }
+    let asked = state.clone();
+    let before = move || asked.answers.novelty.before(&asked.store, span.from);
+    let seen = tokio::task::spawn_blocking(before).await;
+    let seen = seen.map_err(|_| ApiError::unavailable())??;
+    expr.values_mut(Field::New, &mut |pattern| {
+        *pattern = Pattern::Unseen(Seen(Arc::clone(&seen)));
+    });
+    Ok(expr)
+}
+
+/// Reads order, page and what to include.
+pub(crate) fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiError> {
     let sort = params.get("sort").unwrap_or("risk");
     let sort = Sort::named(sort)
         .ok_or_else(|| ApiError::parameter(format!("`{sort}` is not a sort key.")))?;
@@ -92,6 +163,20 @@ fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiErr
             "`limit` is a whole number from 1 to {MAX_LIMIT}."
         )));
     }
+    let offset = params.number("offset", usize::MAX)?.unwrap_or(0);
+    let after = match params.get("cursor") {
+        None => None,
+        Some(_) if offset > 0 => {
+            return Err(ApiError::parameter("Give `cursor` or `offset`, not both."));
+        }
+        Some(text) => Some(
+            Cursor::decode(text)
+                .filter(|cursor| cursor.sort == sort.name() && cursor.descending == descending)
+                .ok_or_else(|| {
+                    ApiError::parameter("`cursor` is not the `next` of a page in this order.")
+                })?,
+        ),
+    };
     let include = params.get("include").unwrap_or_default();
     let includes = |wanted: &str| include.split(',').any(|part| part.trim() == wanted);
     Ok(PageRequest {
@@ -100,7 +185,8 @@ fn request(params: &Params, selection: &Selection) -> Result<PageRequest, ApiErr
         sort,
         descending,
         limit,
-        offset: params.number("offset", usize::MAX)?.unwrap_or(0),
+        offset,
+        after: after.map(|cursor| cursor.place),
         facets: includes("facets"),
         histogram: includes("histogram"),
         hidden: selection.hidden,

@@ -148,6 +148,11 @@ impl Auth {
         !self.entries.is_empty()
     }
 
+    /// Names of the accounts in `USERS`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
     /// The one-time code of this start, while it is needed.
     pub(crate) fn code(&self) -> Option<&OneTimeCode> {
         self.code.as_ref().filter(|_| self.has_shipped_account())

@@ -11,7 +11,7 @@ use memchr::memmem;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ast::{Direction, Expr, Field, Pattern};
+use super::ast::{Direction, Expr, Field, Moments, Pattern};
 use crate::desk::{Case, Cases, Status};
 use crate::store::table::{Atom, DayTable, Dict, Set, Side, Threat};
 use crate::store::uid::uid_text;
@@ -109,6 +109,10 @@ pub(crate) enum Filter {
     /// What people decided.
     Chosen(Chosen),
     Noted(Arc<std::collections::HashSet<u64>>),
+    /// Some event at such a time.
+    Active(Vec<Moments>),
+    /// Trails without their variable parts.
+    Norm(Bits),
     Src(Bits),
     Dst(Bits),
     /// Shown ports.
@@ -182,6 +186,12 @@ impl Filter {
                 case.tags.iter().any(|tag| test.matches(tag))
             })),
             (_, Pattern::Threats(threats)) => Self::Noted(Arc::clone(threats)),
+            (Field::Time, Pattern::Moments(moments)) => Self::Active(moments.clone()),
+            (_, Pattern::Unseen(seen)) => {
+                let is_new = |norm: &str| !seen.0.contains(&super::novelty::hash(norm));
+                Self::Norm(Bits::of(&table.texts, is_new))
+            }
+            (Field::Port, Pattern::Regex(_)) => Self::Port(text_bits(&table.ports, pattern)),
             (Field::Src, _) => Self::Src(address_bits(&table.addrs, pattern)),
             (Field::Dst, _) => Self::Dst(address_bits(&table.addrs, pattern)),
             (Field::Port, Pattern::Number(range)) => Self::Port(Bits::of(&table.ports, |port| {
@@ -208,6 +218,10 @@ impl Filter {
             Self::Not(part) => !part.matches(table, threat),
             Self::Chosen(chosen) => chosen.contains(threat),
             Self::Noted(threats) => threats.contains(&threat.id),
+            Self::Active(moments) => {
+                any(&|atom| moments.iter().any(|moments| moments.has_event_of(atom)))
+            }
+            Self::Norm(bits) => any(&|atom| bits.get(atom.key.norm)),
             Self::Src(bits) => any(&|atom| bits.any(&atom.src)),
             Self::Dst(bits) => any(&|atom| bits.any(&atom.dst)),
             Self::Proto(bits) => any(&|atom| bits.any(&atom.proto)),
@@ -271,6 +285,12 @@ fn matches_pattern(threat: &Threat, field: Field, pattern: &Pattern) -> bool {
             Direction::Out => threat.side == Side::Out,
         },
         (Field::Count, Pattern::Number(range)) => range.contains(threat.count),
+        (Field::First, Pattern::Moments(moments)) => {
+            moments.iter().any(|moments| moments.contains(threat.first))
+        }
+        (Field::Last, Pattern::Moments(moments)) => {
+            moments.iter().any(|moments| moments.contains(threat.last))
+        }
         (Field::Uid, _) => TextTest::new(pattern).matches(&uid_text(threat.uid, threat.kind)),
         (Field::Origin, _) => TextTest::new(pattern).matches(threat.origin.as_str()),
         _ => false,
@@ -286,6 +306,9 @@ fn address_bits(dict: &Dict, pattern: &Pattern) -> Bits {
     match pattern {
         Pattern::Network(network) => Bits::of(dict, |text| {
             parse_ip(text).is_some_and(|address| network.contains(&address.to_canonical()))
+        }),
+        Pattern::Networks(networks) => Bits::of(dict, |text| {
+            parse_ip(text).is_some_and(|address| networks.0.contains(address))
         }),
         Pattern::Address(wanted) => Bits::of(dict, |text| parse_ip(text) == Some(*wanted)),
         _ => text_bits(dict, pattern),
@@ -327,6 +350,7 @@ impl<'a> Finder<'a> {
 pub(crate) enum TextTest<'a> {
     Find(Box<Finder<'a>>),
     Glob(&'a [String]),
+    Regex(&'a regex::Regex),
     Never,
 }
 
@@ -336,6 +360,7 @@ impl<'a> TextTest<'a> {
         match pattern {
             Pattern::Substring(needle) => Self::Find(Box::new(Finder::new(needle))),
             Pattern::Glob(parts) => Self::Glob(parts),
+            Pattern::Regex(expression) => Self::Regex(&expression.0),
             _ => Self::Never,
         }
     }
@@ -344,6 +369,7 @@ impl<'a> TextTest<'a> {
         match self {
             Self::Find(finder) => finder.is_in(text),
             Self::Glob(parts) => glob(parts, &text.to_lowercase()),
+            Self::Regex(expression) => expression.is_match(text),
             Self::Never => false,
         }
     }

@@ -1,5 +1,6 @@
 //! One pass of a filter over a table: the page, exact totals, facets and histogram.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -7,10 +8,11 @@ use maltrail_core::event::Severity;
 use serde::Serialize;
 
 use super::ast::Expr;
+use super::cursor::{Cursor, Key, Place};
 use super::filter::{Bits, Filter, Severities};
 use super::row::{Row, address_rank};
 use crate::desk::Cases;
-use crate::store::table::{Atom, DayTable, Dict, Set, Threat, derive};
+use crate::store::table::{Atom, DayTable, Dict, Set, Side, Threat, derive};
 use crate::store::uid::uid_text;
 
 /// Most rows of a page.
@@ -27,6 +29,8 @@ pub(crate) struct PageRequest {
     pub(crate) descending: bool,
     pub(crate) limit: usize,
     pub(crate) offset: usize,
+    /// Only what comes after this place.
+    pub(crate) after: Option<Place<'static>>,
     pub(crate) facets: bool,
     pub(crate) histogram: bool,
     pub(crate) hidden: Hidden,
@@ -102,6 +106,26 @@ impl Sort {
             _ => return None,
         })
     }
+
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Risk => "risk",
+            Self::Uid => "uid",
+            Self::Count => "count",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Src => "src",
+            Self::Dst => "dst",
+            Self::Dport => "dport",
+            Self::Proto => "proto",
+            Self::Type => "type",
+            Self::Trail => "trail",
+            Self::Info => "info",
+            Self::Sensor => "sensor",
+            Self::Severity => "severity",
+        }
+    }
 }
 
 /// Threats and events.
@@ -120,7 +144,7 @@ pub(crate) struct PerSeverity {
 }
 
 impl PerSeverity {
-    fn add(&mut self, severity: Severity, count: u64) {
+    pub(crate) fn add(&mut self, severity: Severity, count: u64) {
         match severity {
             Severity::High => self.high += count,
             Severity::Medium => self.medium += count,
@@ -145,6 +169,11 @@ pub(crate) struct Facets {
     class: Vec<FacetValue>,
     sensor: Vec<FacetValue>,
     origin: Vec<FacetValue>,
+    source: Vec<FacetValue>,
+    /// Without their variable parts.
+    trail: Vec<FacetValue>,
+    /// Of the service side.
+    port: Vec<FacetValue>,
     status: Vec<FacetValue>,
     tag: Vec<FacetValue>,
 }
@@ -165,7 +194,9 @@ pub(crate) struct Page {
     histogram: Option<Vec<PerSeverity>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     facets: Option<Facets>,
-    threats: Vec<Row>,
+    pub(crate) threats: Vec<Row>,
+    /// Where the next page begins; `null` when this one is the last.
+    next: Option<String>,
 }
 
 /// Answers a request.
@@ -188,7 +219,7 @@ pub(crate) fn page(table: &DayTable, cases: &Cases, request: &PageRequest) -> Pa
             found.push(at as u32);
         }
     }
-    let rows = ordered(table, request, found);
+    let (rows, next) = ordered(table, request, found);
     let threats = rows
         .into_iter()
         .filter_map(|at| table.threats.get(at as usize));
@@ -207,9 +238,37 @@ pub(crate) fn page(table: &DayTable, cases: &Cases, request: &PageRequest) -> Pa
         threats: threats
             .map(|threat| Row::new(table, threat, cases))
             .collect(),
-        facets: sums.facets.take().map(|facets| facets.finish(&table.texts)),
+        facets: sums.facets.take().map(|facets| facets.finish(table)),
         histogram: sums.histogram.take(),
+        next: next.map(|cursor| cursor.encode()),
     }
+}
+
+/// The id of every threat of the filtered set, in order.
+pub(crate) fn all_ids(table: &DayTable, cases: &Cases, request: &PageRequest) -> Vec<u64> {
+    let filter = Filter::new(&request.expr, table, cases);
+    let found = |threat: &&Threat| {
+        threat.is_live()
+            && request.severities.contain(threat.severity)
+            && request.hidden.admits(cases.is_hidden(threat.id))
+            && filter.matches(table, threat)
+    };
+    let found = (0..)
+        .zip(&table.threats)
+        .filter(|(_, threat)| found(threat))
+        .map(|(at, _)| at)
+        .collect();
+    let whole = PageRequest {
+        limit: usize::MAX,
+        offset: 0,
+        after: None,
+        ..request.clone()
+    };
+    let (places, _) = ordered(table, &whole, found);
+    places
+        .into_iter()
+        .filter_map(|at| table.threats.get(at as usize).map(|threat| threat.id))
+        .collect()
 }
 
 /// Totals of the filtered set.
@@ -242,7 +301,7 @@ impl<'a> Sums<'a> {
             trails: Bits::new(table.texts.len()),
             trail_count: 0,
             histogram: request.histogram.then(|| vec![PerSeverity::default(); 24]),
-            facets: request.facets.then(FacetCounts::default),
+            facets: request.facets.then(|| FacetCounts::new(table)),
         }
     }
 
@@ -268,9 +327,12 @@ impl<'a> Sums<'a> {
     }
 }
 
-#[derive(Default)]
 struct FacetCounts {
     severity: PerSeverity,
+    /// Threats per address, trail and port, by its number.
+    sources: Vec<u32>,
+    trails: Vec<u32>,
+    ports: Vec<u32>,
     kinds: HashMap<u32, u64>,
     classes: HashMap<u32, u64>,
     sensors: HashMap<u32, u64>,
@@ -280,6 +342,22 @@ struct FacetCounts {
 }
 
 impl FacetCounts {
+    fn new(table: &DayTable) -> Self {
+        let of = |dict: &Dict| vec![0; dict.len() as usize];
+        Self {
+            severity: PerSeverity::default(),
+            sources: of(&table.addrs),
+            trails: of(&table.texts),
+            ports: of(&table.ports),
+            kinds: HashMap::new(),
+            classes: HashMap::new(),
+            sensors: HashMap::new(),
+            origins: HashMap::new(),
+            statuses: HashMap::new(),
+            tags: HashMap::new(),
+        }
+    }
+
     fn take(&mut self, table: &DayTable, threat: &Threat, cases: &Cases) {
         *self
             .statuses
@@ -301,9 +379,22 @@ impl FacetCounts {
         for sensor in sensors.iter() {
             *self.sensors.entry(sensor).or_default() += 1;
         }
+        let norms: Set = table.atoms_of(threat).map(|atom| atom.key.norm).collect();
+        raise(&mut self.trails, &norms);
+        let union = |pick: fn(&Atom) -> &Set| -> Set {
+            let ids = table.atoms_of(threat).flat_map(|atom| pick(atom).iter());
+            ids.collect()
+        };
+        raise(&mut self.sources, &union(|atom| &atom.src));
+        match threat.side {
+            Side::None => {}
+            side if side.shows_dst() => raise(&mut self.ports, &union(|atom| &atom.dport)),
+            _ => raise(&mut self.ports, &union(|atom| &atom.sport)),
+        }
     }
 
-    fn finish(self, texts: &Dict) -> Facets {
+    fn finish(self, table: &DayTable) -> Facets {
+        let texts = &table.texts;
         let by_id = |counts: HashMap<u32, u64>| {
             top(counts
                 .into_iter()
@@ -326,8 +417,39 @@ impl FacetCounts {
             origin: by_name(self.origins),
             status: by_name(self.statuses),
             tag: top(self.tags.into_iter()),
+            source: top_ids(&self.sources, &table.addrs),
+            trail: top_ids(&self.trails, texts),
+            port: top_ids(&self.ports, &table.ports),
         }
     }
+}
+
+fn raise(counts: &mut [u32], ids: &Set) {
+    for id in ids.iter() {
+        if let Some(count) = counts.get_mut(id as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// The most frequent texts. Only those that can be among them are copied.
+fn top_ids(counts: &[u32], dict: &Dict) -> Vec<FacetValue> {
+    let mut ids: Vec<(u32, u32)> = (0..)
+        .zip(counts)
+        .filter(|&(id, &count)| count > 0 && !dict.get(id).is_empty())
+        .map(|(id, &count)| (count, id))
+        .collect();
+    let order = |left: &(u32, u32), right: &(u32, u32)| {
+        let by_count = right.0.cmp(&left.0);
+        by_count.then_with(|| dict.get(left.1).cmp(dict.get(right.1)))
+    };
+    if ids.len() > MAX_FACET {
+        ids.select_nth_unstable_by(MAX_FACET, order);
+        ids.truncate(MAX_FACET);
+    }
+    top(ids
+        .into_iter()
+        .map(|(count, id)| (dict.get(id).to_owned(), count.into())))
 }
 
 fn top(counts: impl Iterator<Item = (String, u64)>) -> Vec<FacetValue> {
@@ -345,19 +467,10 @@ fn top(counts: impl Iterator<Item = (String, u64)>) -> Vec<FacetValue> {
     values
 }
 
-/// What a row is ordered by.
-#[derive(PartialEq, PartialOrd)]
-enum Key<'a> {
-    Float(f64),
-    Number(u128),
-    Text(&'a str),
-    Owned(String),
-}
-
 fn key<'a>(table: &'a DayTable, threat: &Threat, sort: Sort) -> Key<'a> {
     let head = table.atoms.get(threat.head as usize);
     let head_text =
-        |pick: fn(&Atom) -> u32| Key::Text(head.map_or("", |atom| table.texts.get(pick(atom))));
+        |pick: fn(&Atom) -> u32| Key::text(head.map_or("", |atom| table.texts.get(pick(atom))));
     let smallest = |pick: fn(&Atom) -> &Set, rank: &dyn Fn(u32) -> u128| {
         let ranks = table
             .atoms_of(threat)
@@ -370,14 +483,14 @@ fn key<'a>(table: &'a DayTable, threat: &Threat, sort: Sort) -> Key<'a> {
             .atoms_of(threat)
             .flat_map(|atom| pick(atom).iter())
             .map(|id| table.texts.get(id));
-        Key::Text(texts.min().unwrap_or(""))
+        Key::text(texts.min().unwrap_or(""))
     };
     let micros = |at: maltrail_core::time::Timestamp| {
         Key::Number((i128::from(at.micros()) + (1 << 64)) as u128)
     };
     match sort {
         Sort::Risk => Key::Float(derive::risk(threat.base_risk, threat.count)),
-        Sort::Uid => Key::Owned(uid_text(threat.uid, threat.kind)),
+        Sort::Uid => Key::Text(Cow::Owned(uid_text(threat.uid, threat.kind))),
         Sort::Count => Key::Number(threat.count.into()),
         Sort::First => micros(threat.first),
         Sort::Last => micros(threat.last),
@@ -395,45 +508,49 @@ fn key<'a>(table: &'a DayTable, threat: &Threat, sort: Sort) -> Key<'a> {
     }
 }
 
-/// The asked-for stretch of `found` in order. Only that much is sorted.
-fn ordered(table: &DayTable, request: &PageRequest, found: Vec<u32>) -> Vec<u32> {
+/// The asked-for stretch of `found` in order, and where the next one begins. Only that much is sorted.
+fn ordered(table: &DayTable, request: &PageRequest, found: Vec<u32>) -> (Vec<u32>, Option<Cursor>) {
     let end = request.offset.saturating_add(request.limit);
-    if request.offset >= found.len() || request.limit == 0 {
-        return Vec::new();
+    if request.limit == 0 {
+        return (Vec::new(), None);
     }
-    let mut keyed: Vec<(Key<'_>, u64, u64, u32)> = found
-        .into_iter()
-        .filter_map(|at| {
-            let threat = table.threats.get(at as usize)?;
-            Some((
-                key(table, threat, request.sort),
-                threat.count,
-                threat.id,
-                at,
-            ))
-        })
-        .collect();
-    let compare = |left: &(Key<'_>, u64, u64, u32), right: &(Key<'_>, u64, u64, u32)| {
-        let by_key = left.0.partial_cmp(&right.0).unwrap_or(Ordering::Equal);
-        let by_key = if request.descending {
-            by_key.reverse()
-        } else {
-            by_key
+    let place = |at: u32| {
+        let threat = table.threats.get(at as usize)?;
+        let place = Place {
+            key: key(table, threat, request.sort),
+            count: threat.count,
+            id: threat.id,
         };
-        by_key
-            .then_with(|| right.1.cmp(&left.1))
-            .then_with(|| left.2.cmp(&right.2))
+        let after = request.after.as_ref();
+        let beyond =
+            |after: &Place<'_>| after.compare(&place, request.descending) == Ordering::Less;
+        after.is_none_or(beyond).then_some((place, at))
     };
-    if end < keyed.len() {
-        keyed.select_nth_unstable_by(end, compare);
-        keyed.truncate(end);
+    let mut placed: Vec<(Place<'_>, u32)> = found.into_iter().filter_map(place).collect();
+    let compare = |left: &(Place<'_>, u32), right: &(Place<'_>, u32)| {
+        left.0.compare(&right.0, request.descending)
+    };
+    let more = end < placed.len();
+    if more {
+        placed.select_nth_unstable_by(end, compare);
+        placed.truncate(end);
     }
-    keyed.sort_unstable_by(compare);
-    keyed
-        .into_iter()
-        .skip(request.offset)
-        .map(|(_, _, _, at)| at)
-        .collect()
+    placed.sort_unstable_by(compare);
+    let last = placed.last().filter(|_| more);
+    let next = last.map(|(place, _)| Cursor {
+        sort: request.sort.name().to_owned(),
+        descending: request.descending,
+        place: Place {
+            key: match &place.key {
+                Key::Text(text) => Key::Text(Cow::Owned(text.clone().into_owned())),
+                Key::Float(value) => Key::Float(*value),
+                Key::Number(value) => Key::Number(*value),
+            },
+            ..*place
+        },
+    });
+    let rows = placed.into_iter().skip(request.offset).map(|(_, at)| at);
+    (rows.collect(), next)
 }
 
 #[cfg(test)]
@@ -451,6 +568,7 @@ mod tests {
             descending: true,
             limit: 50,
             offset: 0,
+            after: None,
             facets: true,
             histogram: true,
             hidden: Hidden::Exclude,
@@ -553,6 +671,80 @@ mod tests {
             third,
             &json!({"values": ["10.0.0.2"], "total": 1}),
             "by number, not by text"
+        );
+    }
+
+    #[test]
+    fn cursors_neither_repeat_nor_hide_rows_while_others_come() {
+        for sort in ["risk", "first", "src", "trail", "uid", "count"] {
+            for descending in [false, true] {
+                let mut table = table();
+                let mut part = request("");
+                (part.sort, part.descending, part.limit) =
+                    (Sort::named(sort).unwrap(), descending, 7);
+                let mut whole = part.clone();
+                whole.limit = 500;
+                let wanted: Vec<String> = page(&table, &Cases::default(), &whole)
+                    .threats
+                    .into_iter()
+                    .map(|row| row.id)
+                    .collect();
+                let mut joined = Vec::new();
+                for n in 0.. {
+                    let answer = page(&table, &Cases::default(), &part);
+                    joined.extend(answer.threats.into_iter().map(|row| row.id));
+                    let Some(next) = answer.next else { break };
+                    let cursor = Cursor::decode(&next).unwrap();
+                    assert_eq!(
+                        (cursor.sort.as_str(), cursor.descending),
+                        (sort, descending)
+                    );
+                    part.after = Some(cursor.place);
+                    // New threats at both ends of most orders.
+                    for src in ["1.1.1.1", "250.1.1.1"] {
+                        let trail = format!("new-{n}.example");
+                        table.add(&event(n * 86_000, src, &trail, "x")).unwrap();
+                    }
+                }
+                let old: Vec<&String> = joined.iter().filter(|id| wanted.contains(id)).collect();
+                assert_eq!(
+                    old,
+                    wanted.iter().collect::<Vec<_>>(),
+                    "{sort} {descending}"
+                );
+                let mut once = joined.clone();
+                once.sort_unstable();
+                once.dedup();
+                assert_eq!(once.len(), joined.len(), "{sort}: a row came twice");
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_frequent_sources_trails_and_ports_are_facets() {
+        let mut table = table();
+        for n in 0..3 {
+            let (port, trail) = ((8000 + n).to_string(), format!("c{n}.example"));
+            let fields = crate::store::table::Fields {
+                dport: &port,
+                ..event(n, "10.0.0.1", &trail, "x")
+            };
+            table.add(&fields).unwrap();
+        }
+        let facets = &ask(&table, &request(""))["facets"];
+        assert_eq!(
+            facets["source"][0],
+            json!({"value": "10.0.0.1", "count": 5})
+        );
+        assert_eq!(facets["source"].as_array().unwrap().len(), 20);
+        assert_eq!(
+            facets["trail"][0],
+            json!({"value": "a.example", "count": 40})
+        );
+        assert_eq!(
+            facets["port"],
+            json!([{"value": "53", "count": 80}, {"value": "8000", "count": 1},
+                {"value": "8001", "count": 1}, {"value": "8002", "count": 1}])
         );
     }
 

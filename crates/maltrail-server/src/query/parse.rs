@@ -5,6 +5,7 @@
 //! and  = not { ["AND" | "&&"] not }
 //! not  = { "NOT" | "!" | "-" } term
 //! term = "(" or ")" | field ":" value { "," value } | "\"" phrase "\"" | word
+//! value = { "!=" } ( "/" expression "/" | "\"" phrase "\"" | text )
 //! ```
 //!
 //! Lenient where a person is still typing: an unclosed quote or parenthesis ends with the text, an
@@ -14,7 +15,8 @@
 use maltrail_core::addr::{parse_ip, parse_net};
 use maltrail_core::event::Severity;
 
-use super::ast::{Direction, Expr, Field, Pattern, Range};
+use super::ast::{Direction, Expr, Expression, Field, Pattern, Range};
+use super::period::period;
 use crate::desk::Status;
 
 /// Longest query in characters.
@@ -54,6 +56,51 @@ pub(crate) fn parse(text: &str) -> Result<Expr, QueryError> {
         None => Ok(expr.unwrap_or(Expr::All)),
         Some(_) => Err(error(parser.at, "No parenthesis is open here.".into())),
     }
+}
+
+/// A part of a query that stands for itself, as the page shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chip {
+    /// Character offsets, end exclusive.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) expr: Expr,
+}
+
+/// The parts that must all match, in order; a query of alternatives is one part.
+pub(crate) fn chips(text: &str) -> Result<Vec<Chip>, QueryError> {
+    let whole = parse(text)?;
+    let mut parser = Parser {
+        chars: text.chars().collect(),
+        at: 0,
+        terms: 0,
+        depth: 0,
+    };
+    let mut chips = Vec::new();
+    loop {
+        if parser.take(&Operator::And) {
+            continue;
+        }
+        let Some(_) = parser.peek() else { break };
+        if matches!(parser.operator(), Some((Operator::Or, _))) {
+            let (from, to) = trimmed(&parser.chars);
+            let expr = whole;
+            return Ok(vec![Chip { from, to, expr }]);
+        }
+        let from = parser.at;
+        let expr = parser.not()?;
+        let to = parser.at;
+        chips.extend(expr.map(|expr| Chip { from, to, expr }));
+    }
+    Ok(chips)
+}
+
+/// Where the text starts and ends without white space around it.
+fn trimmed(chars: &[char]) -> (usize, usize) {
+    let solid = |letter: &char| !letter.is_whitespace();
+    let from = chars.iter().position(solid).unwrap_or(0);
+    let to = chars.iter().rposition(solid).map_or(0, |at| at + 1);
+    (from, to)
 }
 
 fn error(position: usize, message: String) -> QueryError {
@@ -229,13 +276,25 @@ impl Parser {
         let mut patterns = Vec::new();
         loop {
             let start = self.at;
-            let literal = self.chars.get(self.at) == Some(&'"');
-            let text = if literal { self.quoted() } else { self.value() };
-            if !text.is_empty() {
+            let negations = self.not_equal();
+            let mut value = if let Some(source) = self.expression() {
                 self.count(start)?;
-                patterns
-                    .push(pattern(field, &text, literal).map_err(|message| error(start, message))?);
+                let source = (start + 2 * negations + 1, source);
+                Some(expression(field, start, &source.1, source.0)?)
+            } else {
+                let literal = self.chars.get(self.at) == Some(&'"');
+                let text = if literal { self.quoted() } else { self.value() };
+                if text.is_empty() {
+                    None
+                } else {
+                    self.count(start)?;
+                    Some(pattern(field, &text, literal).map_err(|message| error(start, message))?)
+                }
+            };
+            if negations % 2 == 1 {
+                value = value.map(|value| Pattern::Other(Box::new(value)));
             }
+            patterns.extend(value);
             if self.chars.get(self.at) != Some(&',') {
                 break;
             }
@@ -246,6 +305,39 @@ impl Parser {
         } else {
             Expr::Field(field, patterns)
         })
+    }
+
+    /// Reads `!=`, which may be repeated; how often it stands there.
+    fn not_equal(&mut self) -> usize {
+        let start = self.at;
+        while self.chars.get(self.at..self.at + 2) == Some(&['!', '=']) {
+            self.at += 2;
+        }
+        (self.at - start) / 2
+    }
+
+    /// What stands between two slashes, when a value follows neither inside nor behind: a path such as
+    /// `/gate.php` or `/a/b` is none. A slash inside is written `\/`.
+    fn expression(&mut self) -> Option<String> {
+        let rest = self.chars.get(self.at..)?;
+        let inner = rest.strip_prefix(&['/'])?;
+        let mut escaped = false;
+        let mut ends = (0..).zip(inner).filter(|&(_, &letter)| {
+            let ends = letter == '/' && !escaped;
+            escaped = letter == '\\' && !escaped;
+            ends
+        });
+        let closes = |at: usize| match inner.get(at + 1) {
+            None => true,
+            Some(next) => next.is_whitespace() || matches!(next, ',' | ')'),
+        };
+        let end = ends.find(|&(at, _)| closes(at)).map(|(at, _)| at)?;
+        let source: String = inner.get(..end)?.iter().collect();
+        if source.is_empty() {
+            return None;
+        }
+        self.at += end + 2;
+        Some(source)
     }
 
     /// Text up to the closing quote or the end.
@@ -296,15 +388,18 @@ fn join(mut parts: Vec<Expr>, many: impl Fn(Vec<Expr>) -> Expr) -> Option<Expr> 
 }
 
 fn pattern(field: Field, text: &str, literal: bool) -> Result<Pattern, String> {
-    if let Some(rest) = text
-        .strip_prefix("!=")
-        .filter(|rest| !literal && !rest.is_empty())
-    {
-        return Ok(Pattern::Other(Box::new(pattern(field, rest, literal)?)));
-    }
     let lower = text.to_lowercase();
     Ok(match field {
         Field::Src | Field::Dst if !literal => return address(&lower),
+        Field::First | Field::Last | Field::Time => Pattern::Period(period(text)?),
+        Field::New if lower == "today" => Pattern::New,
+        Field::New => return Err(format!("`{text}` is not known here; write new:today.")),
+        Field::Country | Field::Asn => {
+            return Err(format!(
+                "`{}:` cannot be answered: the server has no table that says where addresses are.",
+                field.name()
+            ));
+        }
         Field::Port | Field::Count => range(&lower).map_or(Pattern::Never, Pattern::Number),
         Field::Severity => Pattern::Severity(match lower.as_str() {
             "high" | "hi" | "3" => Severity::High,
@@ -326,6 +421,62 @@ fn pattern(field: Field, text: &str, literal: bool) -> Result<Pattern, String> {
         })?),
         _ => words(&lower, literal),
     })
+}
+
+/// Most memory of a compiled expression in bytes; it also bounds what a character costs.
+const EXPRESSION_BYTES: usize = 256 * 1024;
+
+/// Compiles an expression whose first character stands at `inside` of the query.
+fn expression(
+    field: Field,
+    start: usize,
+    source: &str,
+    inside: usize,
+) -> Result<Pattern, QueryError> {
+    let no_text = matches!(
+        field,
+        Field::Count
+            | Field::Severity
+            | Field::Direction
+            | Field::Status
+            | Field::First
+            | Field::Last
+            | Field::Time
+            | Field::New
+            | Field::Country
+            | Field::Asn
+    );
+    if no_text {
+        let text = format!("`{}:` takes no expression.", field.name());
+        return Err(error(start, text));
+    }
+    let letters = |bytes: usize| source.get(..bytes).map_or(0, |head| head.chars().count());
+    if let Err(wrong) = regex_syntax::Parser::new().parse(source) {
+        let (at, what) = match &wrong {
+            regex_syntax::Error::Parse(wrong) => {
+                (wrong.span().start.offset, wrong.kind().to_string())
+            }
+            regex_syntax::Error::Translate(wrong) => {
+                (wrong.span().start.offset, wrong.kind().to_string())
+            }
+            _ => (0, "it cannot be read".to_owned()),
+        };
+        let text = format!("The expression is wrong here: {what}.");
+        return Err(error(inside + letters(at), text));
+    }
+    regex::RegexBuilder::new(source)
+        .case_insensitive(true)
+        .size_limit(EXPRESSION_BYTES)
+        .dfa_size_limit(EXPRESSION_BYTES)
+        .nest_limit(MAX_DEPTH as u32)
+        .build()
+        .map(|compiled| Pattern::Regex(Expression(std::sync::Arc::new(compiled))))
+        .map_err(|_| {
+            error(
+                inside,
+                "The expression is too large; use fewer repetitions.".into(),
+            )
+        })
 }
 
 fn words(lower: &str, literal: bool) -> Pattern {

@@ -15,6 +15,7 @@
 
 pub(crate) mod derive;
 mod dict;
+pub(crate) mod merge;
 mod set;
 
 use std::cmp::Ordering;
@@ -203,6 +204,11 @@ impl DayTable {
     pub(crate) fn for_home(mut self, home: Arc<NetworkSet>) -> Self {
         self.home = home;
         self
+    }
+
+    /// Whether an address is one of ours.
+    pub(crate) fn is_home(&self, address: &str) -> bool {
+        parse_ip(address).is_some_and(|address| self.home.contains(address))
     }
 
     /// Counts one event, as part of batch `self.generation`.

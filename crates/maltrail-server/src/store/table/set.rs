@@ -156,6 +156,16 @@ impl Hours {
         }
     }
 
+    /// Whether any event is in one of these hours, a bit each.
+    pub(crate) fn in_any(&self, mask: u32) -> bool {
+        match self {
+            Self::One(hour, count) => *count > 0 && mask >> hour & 1 == 1,
+            Self::Many(all) => (0..)
+                .zip(all.iter())
+                .any(|(hour, &count)| count > 0 && mask >> hour & 1 == 1),
+        }
+    }
+
     /// Little-endian bytes for the index file.
     pub(crate) fn to_blob(&self) -> Vec<u8> {
         let mut sum = [0; 24];
@@ -207,5 +217,7 @@ mod tests {
         let mut sum = [0; 24];
         Hours::from_blob(&hours.to_blob()).add_to(&mut sum);
         assert_eq!((sum[9], sum[23], sum.iter().sum::<u32>()), (2, 1, 3));
+        assert!(hours.in_any(1 << 23 | 1 << 3) && !hours.in_any(1 << 22));
+        assert!(Hours::One(5, 1).in_any(1 << 5) && !Hours::One(5, 0).in_any(1 << 5));
     }
 }
