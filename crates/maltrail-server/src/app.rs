@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use maltrail_core::config::{Config, SslMode};
 use maltrail_core::event::Seal;
-use maltrail_core::time::Zone;
+use maltrail_core::time::{Timestamp, Zone};
 use maltrail_feeds::clock::Said;
 use maltrail_feeds::{Clock, Job};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,13 +27,16 @@ use tracing::{info, warn};
 use crate::auth::Auth;
 use crate::desk::Desk;
 use crate::fleet::Fleet;
-use crate::http::listener::{ClientAddress, Limits, Listener};
+use crate::http::listener::{Limits, Listener};
 use crate::http::router::router;
+use crate::http::tls::{Origin, Policy};
 use crate::intake::Intake;
 use crate::intake::udp::UdpIntake;
 use crate::services::Services;
 use crate::state::{AppState, Parts};
+use crate::store::retention::Policy as Care;
 use crate::store::{HOT_BYTES, Store};
+use crate::tls::Tls;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -70,9 +74,11 @@ pub struct Running {
     http: Vec<SocketAddr>,
     udp: Option<SocketAddr>,
     code: Option<(String, PathBuf)>,
+    tls: Option<Arc<Tls>>,
     store: Store,
     intake: Option<Intake>,
     indexer: Option<std::thread::JoinHandle<()>>,
+    caretaker: Option<std::thread::JoinHandle<()>>,
     services: Arc<Services>,
     trails: Option<std::thread::JoinHandle<()>>,
     _clock: Option<Clock>,
@@ -110,6 +116,7 @@ impl App {
         })?;
         let lock = lock_index(&store)?;
         let udp = open_udp(&config).await?;
+        let tls = Tls::open(&config, Timestamp::now())?;
         let auth = Auth::open(&config, options.keep_default_password).with_context(|| {
             format!(
                 "cannot use the state file in `{}`",
@@ -142,9 +149,18 @@ impl App {
             html: options.html,
             stopping: stopping.clone(),
         });
+        let care = Care {
+            retention_days: config.server.retention_days,
+            compress_after_days: config.server.compress_after_days,
+            index_max_bytes: config.server.index_max_bytes,
+        };
+        store.limit_index(care.index_max_bytes);
         let indexer = store
             .spawn_indexer()
             .context("cannot start the indexer thread")?;
+        let caretaker = store
+            .spawn_caretaker(care)
+            .context("cannot start the caretaker thread")?;
         let trails = services.distribution.start();
         let trails = trails.context("cannot start the thread that prepares trails")?;
         let clock = trail_clock(&config);
@@ -153,17 +169,33 @@ impl App {
         let intake = intake
             .transpose()
             .context("cannot start the intake threads")?;
+        let policy = Policy {
+            mode: config.server.use_ssl,
+            tls: tls.clone(),
+            hsts: config.server.hsts,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+        };
+        let handshakes = tls.as_ref().map(Tls::server_config).transpose()?;
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
+        }
+        let service = policy.around(router(state));
         let servers = listeners
             .into_iter()
-            .map(|listener| serve(listener, state.clone(), stopping.clone()))
+            .map(|listener| {
+                let listener = Listener::new(listener, Limits::default(), handshakes.clone());
+                serve(listener, service.clone(), stopping.clone())
+            })
             .collect();
         Ok(Running {
             http,
             udp: address,
             code,
+            tls,
             store,
             intake,
             indexer: Some(indexer),
+            caretaker: Some(caretaker),
             services,
             trails: Some(trails),
             _clock: clock,
@@ -235,6 +267,12 @@ impl Running {
             .map(|(code, path)| (code.as_str(), path.as_path()))
     }
 
+    /// SHA-256 of the certificate, and whether the server made it; `None` with `USE_SSL false`.
+    pub fn certificate(&self) -> Option<(String, bool)> {
+        let tls = self.tls.as_ref()?;
+        Some((tls.fingerprint(), tls.is_own()))
+    }
+
     /// Ends everything cleanly: what was received is written first.
     pub async fn stop(mut self) {
         if let Some(intake) = self.intake.take() {
@@ -250,9 +288,13 @@ impl Running {
         }
         self.store.stop();
         self.services.distribution.stop();
-        for thread in [self.indexer.take(), self.trails.take()]
-            .into_iter()
-            .flatten()
+        for thread in [
+            self.indexer.take(),
+            self.caretaker.take(),
+            self.trails.take(),
+        ]
+        .into_iter()
+        .flatten()
         {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
@@ -268,13 +310,13 @@ impl Drop for Running {
 }
 
 fn serve(
-    listener: TcpListener,
-    state: AppState,
+    listener: Listener,
+    service: Router,
     mut stopping: watch::Receiver<bool>,
 ) -> JoinHandle<std::io::Result<()>> {
-    let service = router(state).into_make_service_with_connect_info::<ClientAddress>();
+    let service = service.into_make_service_with_connect_info::<Origin>();
     tokio::spawn(async move {
-        axum::serve(Listener::new(listener, Limits::default()), service)
+        axum::serve(listener, service)
             .with_graceful_shutdown(async move {
                 let _ = stopping.wait_for(|stop| *stop).await;
             })
@@ -402,19 +444,15 @@ pub fn warnings(config: &Config, http: &[SocketAddr]) -> Vec<String> {
         .filter(|address| !address.ip().is_loopback())
         .map(ToString::to_string)
         .collect();
-    if !beyond.is_empty() {
+    if !beyond.is_empty() && config.server.use_ssl == SslMode::Off {
         warnings.push(format!(
-            "{} can be reached from other machines over plain HTTP: events travel unencrypted, {}. Put a TLS proxy in front (TRUSTED_PROXIES) or set HTTP_ADDRESS 127.0.0.1",
+            "{} can be reached from other machines over plain HTTP: events and passwords travel unencrypted, as USE_SSL false says. USE_SSL auto encrypts them",
             beyond.join(", "),
-            if config.server.use_ssl == SslMode::Off {
-                "and passwords, as USE_SSL false says"
-            } else {
-                "and nobody can sign in from there (USE_SSL false would allow it)"
-            }
         ));
     }
-    if config.server.use_ssl == SslMode::On {
-        warnings.push("USE_SSL true is not available in this version".into());
+    if config.server.hsts && config.server.ssl_pem.is_none() {
+        warnings
+            .push("ENABLE_HSTS needs a certificate of your own (SSL_PEM); it is not used".into());
     }
     if config.server.users.is_empty() {
         let who = if config.server.allow_anonymous {

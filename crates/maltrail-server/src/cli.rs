@@ -4,6 +4,7 @@
 //! that cannot be understood.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -39,11 +40,6 @@ fn run(args: Args) -> anyhow::Result<()> {
     start_log(args.debug || config.show_debug);
     for message in messages {
         complain(&format!("[?] {message}"));
-    }
-    if config.server.use_ssl == SslMode::On {
-        bail!(
-            "USE_SSL true is not available in this version; use `auto` or `false`, or a TLS proxy in front"
-        );
     }
     match args.command {
         Some(Command::Passwd { user }) => passwd(&config, &user),
@@ -97,8 +93,12 @@ fn serve(config: Config, args: Args, path: &Path) -> anyhow::Result<()> {
             say("[i] first start: sign in as admin with password admin (or the one in USERS) and set a new one");
             say(&format!("[i] from another machine that form asks for this one-time code: {code} (also in {})", path.display()));
         }
-        for address in app.http() {
-            say(&format!("[i] dashboard at http://{address}/"));
+        if let Some((fingerprint, own)) = app.certificate() {
+            let whose = if own { "made by the server itself" } else { "SSL_PEM" };
+            say(&format!("[i] certificate ({whose}), SHA-256 {fingerprint}"));
+        }
+        for &address in app.http() {
+            say(&format!("[i] dashboard at {}", dashboard(address, config.server.use_ssl)));
         }
         say("[^] running...");
         let cause = signal.await;
@@ -109,6 +109,25 @@ fn serve(config: Config, args: Args, path: &Path) -> anyhow::Result<()> {
         say(&format!("[*] ending @ {}", ended.get(..19).unwrap_or_default()));
         Ok(())
     })
+}
+
+/// What to put into a browser.
+fn dashboard(address: SocketAddr, mode: SslMode) -> String {
+    let plain = format!("http://{address}/");
+    let encrypted = format!("https://{address}/");
+    let ip = address.ip();
+    match mode {
+        SslMode::Off => plain,
+        SslMode::On => encrypted,
+        SslMode::Auto if ip.is_loopback() => plain,
+        SslMode::Auto if ip.is_unspecified() => {
+            format!(
+                "{encrypted} (on this machine also http://127.0.0.1:{}/)",
+                address.port()
+            )
+        }
+        SslMode::Auto => encrypted,
+    }
 }
 
 /// Listens for signals from now on; the future ends with the first one.

@@ -24,5 +24,6 @@ mod query;
 mod services;
 mod state;
 mod store;
+mod tls;
 
 pub use app::{App, AppOptions, Running};

@@ -222,7 +222,8 @@ fn entities_are_what_they_took_part_in() {
 fn entities_of_restricted_users_are_their_share() {
     let server = fixture();
     let exact = server.signed_in("exact", PASSWORD);
-    let of = |client: &Client, entity: &str| get(client, &format!("/api/v1/entities/{entity}"));
+    let of =
+        |client: &Client, entity: &str| get(client, &format!("/api/v1/entities/{entity}?days=1"));
     let admin = server.signed_in("admin", PASSWORD);
     assert_eq!(of(&admin, "ip/10.0.0.6")["threats_total"], json!(1));
     let hidden = of(&exact, "ip/10.0.0.6");

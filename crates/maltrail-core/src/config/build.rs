@@ -541,6 +541,7 @@ impl TrailsConfig {
             disabled_info: reader.owned("DISABLED_TRAILS_INFO_REGEX"),
             update_period_secs: reader.number("UPDATE_PERIOD"),
             update_server: reader.owned("UPDATE_SERVER"),
+            update_server_token: reader.owned("UPDATE_SERVER_TOKEN"),
             disable_updates: settings.bool("DISABLE_TRAIL_UPDATES"),
             repair_truncated: settings.bool("REPAIR_TRUNCATED_TRAILS"),
             allow_empty: settings.bool("ALLOW_EMPTY_TRAILS"),

@@ -128,8 +128,6 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 /// the shipped file's gives a warning, and the shipped file says so: nobody shall wait for an alert
 /// that cannot come.
 pub const PENDING: &[&str] = &[
-    "SSL_PEM",
-    "ENABLE_HSTS",
     "IP_ALIASES",
     "HEADER_LOGO",
     "INDEX_MAX_SIZE",
@@ -239,7 +237,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         ]),
         "auto",
         Value("auto"),
-        "`auto`: plain HTTP on loopback, HTTPS elsewhere; `true`: HTTPS only; `false`: plain HTTP everywhere, passwords included.",
+        "`auto`: plain HTTP on loopback, HTTPS elsewhere, on one port; `true`: HTTPS only; `false`: plain HTTP everywhere, passwords included.",
     ),
     row(
         "SSL_PEM",
@@ -247,7 +245,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         File,
         "",
         Commented("/etc/maltrail/server.pem"),
-        "Private key and certificate, both in one PEM file.",
+        "Private key and certificate chain, both in one PEM file, read again when it changes. Without it the server makes a certificate of its own.",
     ),
     row(
         "ENABLE_HSTS",
@@ -1036,6 +1034,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Take the whole trail set from this server instead of building it.",
     ),
     row(
+        "UPDATE_SERVER_TOKEN",
+        Sensor,
+        Text,
+        "",
+        Commented("mt_..."),
+        "Token for UPDATE_SERVER, made there with `server token add --sensor NAME`: with it the set has the operator's own trails too. It is sent to no other host.",
+    ),
+    row(
         "DISABLE_TRAIL_UPDATES",
         Sensor,
         Bool,
@@ -1253,7 +1259,7 @@ mod tests {
         USE_CONDENSED_STORAGE EVENT_THROTTLE_MODE EVENT_THROTTLE_WINDOW EVENT_THROTTLE_BURST EVENT_THROTTLE_MAX_KEYS \
         DOMAIN_CACHE_ENTRIES LOG_SERVER SYSLOG_SERVER LOGSTASH_SERVER REMOTE_SEVERITY_REGEX DISABLE_LOCAL_LOG_STORAGE \
         STATS_ADDRESS METRICS_INTERVAL USE_FEED_UPDATES DISABLED_FEEDS IP_MINIMUM_FEEDS DISABLED_TRAILS_INFO_REGEX \
-        UPDATE_PERIOD CUSTOM_TRAILS_URL CUSTOM_TRAILS_DIR UPDATE_SERVER DISABLE_TRAIL_UPDATES \
+        UPDATE_PERIOD CUSTOM_TRAILS_URL CUSTOM_TRAILS_DIR UPDATE_SERVER UPDATE_SERVER_TOKEN DISABLE_TRAIL_UPDATES \
         REPAIR_TRUNCATED_TRAILS LOG_DIR TRAILS_FILE PROXY_ADDRESS SHOW_DEBUG DISABLE_CHECK_SUDO ALLOW_EMPTY_TRAILS \
         TRAIL_RELOAD_MIN_RATIO HOME_NETWORKS LOG_FORMAT LOG_SERVER_FORMAT RUN_AS CHECK_TLS_SNI ENABLE_HSTS \
         ENABLE_LEGACY_LOGIN ALLOW_ANONYMOUS TRUSTED_PROXIES UDP_ALLOWLIST UDP_KEY INDEX_MAX_SIZE RETENTION_DAYS \
@@ -1291,7 +1297,7 @@ mod tests {
         let file = shipped_file();
         let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("SSL_PEM") && !is_pending("BLACKLIST_SSH"));
+        assert!(is_pending("ALERT_FORMAT") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

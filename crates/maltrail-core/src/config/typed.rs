@@ -344,6 +344,8 @@ pub struct TrailsConfig {
     pub update_period_secs: u64,
     /// `UPDATE_SERVER`.
     pub update_server: Option<String>,
+    /// `UPDATE_SERVER_TOKEN`.
+    pub update_server_token: Option<String>,
     /// `DISABLE_TRAIL_UPDATES`.
     pub disable_updates: bool,
     /// `REPAIR_TRUNCATED_TRAILS`.

@@ -13,7 +13,7 @@ use maltrail_core::trail::{TrailSet, csv};
 use super::inputs::Digest;
 use super::record::{Record, Stamp};
 use super::{Outcome, Phase, Update, UpdateError};
-use crate::fetch::{ARCHIVE_BYTES, Answer, Fetch, Fresh, Request};
+use crate::fetch::{ARCHIVE_BYTES, Answer, Fetch, FetchError, Fresh, Request};
 use crate::gather::Source;
 use crate::report::{Reason, Report};
 
@@ -43,7 +43,8 @@ impl Update<'_> {
             .etag
             .as_deref()
             .filter(|_| self.is_own(&record) && !self.force);
-        let answer = ask(url, at_hand, fetch).map_err(failed)?;
+        let token = self.config.update_server_token.as_deref();
+        let answer = ask(url, at_hand, token, fetch).map_err(failed)?;
         progress(Phase::Fetching(1, 1));
         let (digest, etag, answer) = match answer {
             Answer::Unchanged => (record.inputs.clone(), record.etag.clone(), None),
@@ -90,30 +91,52 @@ fn source(url: &str, entries: usize, refused: usize) -> Source {
     }
 }
 
-/// The image where there is one, else what is at the address.
-fn ask(url: &str, etag: Option<&str>, fetch: &dyn Fetch) -> Result<Answer, String> {
-    fn request<'a>(url: &'a str, etag: Option<&'a str>) -> Request<'a> {
-        Request {
-            etag,
-            max_bytes: ARCHIVE_BYTES,
-            ..Request::plain(url)
-        }
-    }
-    if let Some(image) = image_address(url) {
-        match fetch.get(&request(&image, etag)) {
+/// The image where there is one, else what is at the address. The token opens the operator's own trails.
+fn ask(
+    url: &str,
+    etag: Option<&str>,
+    token: Option<&str>,
+    fetch: &dyn Fetch,
+) -> Result<Answer, String> {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let image = image_address(url);
+    let request = |url| Request {
+        etag,
+        key: bearer.as_deref().map(|bearer| ("Authorization", bearer)),
+        max_bytes: ARCHIVE_BYTES,
+        ..Request::plain(url)
+    };
+    if let Some(image) = &image {
+        match fetch.get(&request(image)) {
             Ok(Answer::Unchanged) => return Ok(Answer::Unchanged),
             Ok(Answer::Fresh(mut fresh)) => {
                 if starts_with(&mut fresh, IMAGE_START) {
                     return Ok(Answer::Fresh(fresh));
                 }
             }
+            Err(error) if is_refusal(&error, token) => return Err(refused(&error)),
             // A server of the reference does not know the address, and whatever else is wrong shows again.
             Err(_) => {}
         }
     }
-    fetch
-        .get(&request(url, etag))
-        .map_err(|error| error.to_string())
+    fetch.get(&request(url)).map_err(|error| {
+        if is_refusal(&error, token) {
+            refused(&error)
+        } else {
+            error.to_string()
+        }
+    })
+}
+
+/// Whether the server wants no such token.
+fn is_refusal(error: &FetchError, token: Option<&str>) -> bool {
+    token.is_some() && matches!(error.status(), Some(401 | 403))
+}
+
+fn refused(error: &FetchError) -> String {
+    format!(
+        "{error}: it refuses UPDATE_SERVER_TOKEN, which is unknown there, expired or revoked; make another with `server token add --sensor NAME`"
+    )
 }
 
 /// `http://host:port/trails` → `http://host:port/api/v1/trails/image`. Other paths are files, not servers.
@@ -183,12 +206,12 @@ mod tests {
     use maltrail_core::trail::{Origin, TrailSetBuilder, Whitelist};
 
     use super::*;
-    use crate::fetch::FetchError;
-
     /// Answers by address, with what was asked.
     #[derive(Default)]
     struct Server {
         answers: HashMap<&'static str, (Vec<u8>, &'static str)>,
+        /// Requests without this key are refused.
+        key: Option<&'static str>,
         asked: Mutex<Vec<(String, Option<String>)>>,
     }
 
@@ -198,6 +221,9 @@ mod tests {
                 .lock()
                 .expect("lock")
                 .push((request.url.to_owned(), request.etag.map(str::to_owned)));
+            if self.key.is_some() && request.key.map(|(_, value)| value) != self.key {
+                return Err(FetchError::Status(401));
+            }
             let (body, etag) = self
                 .answers
                 .get(request.url)
@@ -344,6 +370,34 @@ mod tests {
                 .into_iter()
                 .any(|file| file.file_name().to_string_lossy().ends_with(".new"))
         );
+    }
+
+    #[test]
+    fn the_token_goes_with_both_questions_and_its_refusal_is_said() {
+        let mut house = House::new();
+        house.server.key = Some("Bearer mt_right");
+        house.server.answers.insert(
+            CSV,
+            (b"own.example,mine (custom),(custom)\r\n".to_vec(), "c1"),
+        );
+        house.config.update_server_token = Some("mt_right".to_owned());
+        assert_eq!(house.run().expect("set").rows, 1, "image and CSV are asked");
+        assert_eq!(house.server.asked.lock().expect("lock").len(), 2);
+        house.config.update_server_token = Some("mt_wrong".to_owned());
+        let error = house.run().expect_err("refused").to_string();
+        assert!(
+            error.contains("401") && error.contains("UPDATE_SERVER_TOKEN"),
+            "{error}"
+        );
+        assert!(!error.contains("mt_wrong"), "{error}");
+        assert_eq!(
+            house.server.asked.lock().expect("lock").len(),
+            3,
+            "a refused token is not shown again"
+        );
+        house.config.update_server_token = None;
+        let error = house.run().expect_err("refused").to_string();
+        assert!(!error.contains("UPDATE_SERVER_TOKEN"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,13 @@ use super::Checks;
 use crate::console::say;
 
 /// Options, and families of them, that hold a secret.
-const SECRET: [&str; 4] = ["USERS", "UDP_KEY", "AUTH_KEY_", "ALERT_WEBHOOK_URL"];
+const SECRET: [&str; 5] = [
+    "USERS",
+    "UDP_KEY",
+    "AUTH_KEY_",
+    "ALERT_WEBHOOK_URL",
+    "UPDATE_SERVER_TOKEN",
+];
 
 pub(super) fn print(config: &Config, checks: &mut Checks) {
     in_force(config, checks);
@@ -123,6 +129,7 @@ mod tests {
         for (name, item) in [
             ("USERS", "admin:0123456789abcdef"),
             ("UDP_KEY", "0123456789abcdef"),
+            ("UPDATE_SERVER_TOKEN", "mt_0123456789abcdef"),
             ("AUTH_KEY_OTX", "0123456789abcdef"),
             ("PROXY_ADDRESS", "http://ann:0123456789abcdef@proxy:3128"),
             (

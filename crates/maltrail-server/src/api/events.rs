@@ -4,9 +4,7 @@
 //! For restricted users offsets mean the raw files, too, but only visible lines are sent, whole; the
 //! answer is 200 and `X-Maltrail-Next` says where to go on.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -21,8 +19,9 @@ use crate::http::body::written;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
+use crate::store::Store;
+use crate::store::dayfile::DayFile;
 use crate::store::scoped::Scope;
-use crate::store::{Store, dayfile};
 
 /// Longest span of days.
 const MAX_DAYS: i64 = 366;
@@ -82,7 +81,7 @@ pub(crate) fn parse_day(text: &str) -> Option<Day> {
 
 /// The files of a span as one row of bytes, as long as they were when the request came.
 struct Lines {
-    files: Vec<(File, u64)>,
+    files: Vec<(DayFile, u64)>,
     total: u64,
 }
 
@@ -91,12 +90,11 @@ impl Lines {
         let mut files = Vec::new();
         let mut day = from;
         while day <= to {
-            if let Ok(file) = File::open(dayfile::path(store.log_dir(), day))
-                && let Ok(meta) = file.metadata()
-                && meta.is_file()
-                && meta.len() > 0
+            if let Ok(file) = DayFile::open(store.log_dir(), day)
+                && let Ok(len) = file.len()
+                && len > 0
             {
-                files.push((file, meta.len()));
+                files.push((file, len));
             }
             if day.plus(1) == day {
                 break;

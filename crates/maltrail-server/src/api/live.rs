@@ -4,10 +4,7 @@
 //! what they may see of it. Nothing is queued per client: a stream remembers its offset and reads on when
 //! the store says that something changed. The sign-in is checked again with each message and each ping.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Extension;
@@ -15,6 +12,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use maltrail_core::time::Day;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
@@ -25,7 +23,7 @@ use crate::http::body::pieces;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
-use crate::store::dayfile;
+use crate::store::dayfile::DayFile;
 use crate::store::scoped::Scope;
 
 /// Bytes read at a time; more than the longest line.
@@ -55,10 +53,13 @@ pub(crate) async fn live(
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .and_then(|id| id.trim().parse().ok());
-    let end = dayfile::size(state.store.log_dir(), day);
+    let log_dir = state.store.log_dir().to_owned();
+    let size = move || DayFile::open(&log_dir, day).and_then(|file| file.len());
+    let size = state.blocking(move |_| size()).await?;
+    let end = size.unwrap_or(0);
     let wanted: Option<u64> = last_id.or_else(|| params.get("pos")?.parse().ok());
     let viewer = Viewer {
-        path: dayfile::path(state.store.log_dir(), day),
+        day,
         at: wanted.unwrap_or(end).min(end),
         state,
         identity,
@@ -81,7 +82,7 @@ struct Viewer {
     state: AppState,
     identity: Identity,
     peer: Peer,
-    path: PathBuf,
+    day: Day,
     at: u64,
 }
 
@@ -133,15 +134,17 @@ impl Viewer {
 
     /// What to send of the next lines, and where to go on; `None` when there is no whole line.
     async fn read(&self) -> Option<(String, u64)> {
-        let (path, at, scope) = (self.path.clone(), self.at, self.identity.scope.clone());
-        let read = tokio::task::spawn_blocking(move || read(&path, at, &scope));
+        let (day, at, scope) = (self.day, self.at, self.identity.scope.clone());
+        let store = self.state.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            read(&DayFile::open(store.log_dir(), day)?, at, &scope)
+        });
         read.await.ok()?.ok().flatten()
     }
 }
 
-fn read(path: &std::path::Path, at: u64, scope: &Scope) -> io::Result<Option<(String, u64)>> {
-    let file = File::open(path)?;
-    let len = file.metadata()?.len();
+fn read(file: &DayFile, at: u64, scope: &Scope) -> io::Result<Option<(String, u64)>> {
+    let len = file.len()?;
     // A file that was cut or replaced by a shorter one is sent from its start.
     let at = if len < at { 0 } else { at };
     if len == at {
@@ -197,6 +200,13 @@ mod tests {
         let path = dir.path().join("x");
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
         let scope = Scope::default();
+        let read = |path: &std::path::Path, at: u64, scope: &Scope| {
+            read(
+                &DayFile::plain(std::fs::File::open(path).unwrap()),
+                at,
+                scope,
+            )
+        };
         let (_, at) = read(&path, 0, &scope).unwrap().unwrap();
         assert_eq!(at, 8);
         assert!(read(&path, 8, &scope).unwrap().is_none());

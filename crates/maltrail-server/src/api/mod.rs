@@ -18,6 +18,7 @@ pub(crate) mod lists;
 pub(crate) mod live;
 pub(crate) mod lookup;
 pub(crate) mod meta;
+pub(crate) mod notes;
 pub(crate) mod query;
 pub(crate) mod sensors;
 pub(crate) mod session;
@@ -29,7 +30,9 @@ pub(crate) mod threat_events;
 pub(crate) mod threats;
 pub(crate) mod tokens;
 pub(crate) mod trails;
+pub(crate) mod triage;
 pub(crate) mod users;
+pub(crate) mod views;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;

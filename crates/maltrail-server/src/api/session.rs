@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::JsonBody;
 use crate::auth::sessions::ABSOLUTE_SECS;
-use crate::auth::{Change, Identity, Peer, Role, State, auth_log};
+use crate::auth::{Change, Identity, Peer, Refused, Role, State, auth_log};
 use crate::http::error::ApiError;
 use crate::http::middleware::COOKIE;
 use crate::state::AppState;
@@ -115,11 +115,15 @@ pub(crate) async fn password(
         new: &body.new,
         code: body.code.as_deref(),
     };
-    let token = state
+    let changed = state
         .auth
         .change_password(&identity, change, peer, state.now())
-        .await?;
-    tracing::info!(user = identity.user.as_deref().unwrap_or("-"), address = %peer.address, "password changed");
+        .await;
+    if matches!(changed, Err(Refused::Denied | Refused::Code)) {
+        let user = identity.user.as_deref().unwrap_or_default();
+        auth_log::attempt("password", user, peer, false);
+    }
+    let token = changed?;
     Ok(signed_in(&state, &token, peer))
 }
 

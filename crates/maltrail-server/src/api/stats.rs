@@ -34,7 +34,7 @@ struct Stored {
     days: usize,
     first: Option<String>,
     last: Option<String>,
-    /// Of the day files.
+    /// Of the day files and archives.
     bytes: u64,
 }
 
@@ -57,7 +57,10 @@ pub(crate) async fn stats(State(state): State<AppState>) -> Result<Json<Answer>,
                     days: files.len(),
                     first: files.last().map(|(day, _)| day.to_string()),
                     last: files.first().map(|(day, _)| day.to_string()),
-                    bytes: files.iter().map(|(_, size)| size).sum(),
+                    bytes: files
+                        .iter()
+                        .map(|&(day, _)| dayfile::disk_bytes(store.log_dir(), day))
+                        .sum(),
                 },
                 sensors: asked.fleet.contacts(now, store.log_dir()).len(),
                 cases: asked.desk.cases().len(),

@@ -47,6 +47,9 @@ pub(crate) async fn threat(
     answer
         .map_err(|error| {
             tracing::error!(%day, %error, "index: cannot read events");
+            if error.is_damage() {
+                state.store.damaged(day);
+            }
             ApiError::unavailable()
         })?
         .map(Json)

@@ -5,8 +5,7 @@
 //! day file, so events that come in later change no later page. One answer reads at most [`MAX_BLOCKS`] blocks:
 //! with few events that an asker may see the page is shorter, and `next` goes on.
 
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
@@ -20,11 +19,12 @@ use crate::auth::Identity;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
+use crate::store::dayfile::DayFile;
 use crate::store::scoped::Scope;
 use crate::store::sql::{DayReader, EventRow, IndexError};
 use crate::store::table::{AtomKey, DayTable, Fields, push_column};
 use crate::store::uid::{KeyParts, key_address, key_members, key_text, norm, threat_id};
-use crate::store::{Hot, Store, dayfile};
+use crate::store::{Hot, Store};
 
 /// Most events of a page.
 const MAX_LIMIT: usize = 500;
@@ -182,10 +182,16 @@ pub(crate) fn newest(
         next = rows.last().map(|row| (row.time, row.offset));
     }
     let table = hot.table();
-    let file = File::open(dayfile::path(store.log_dir(), wanted.day)).ok();
+    let lines = if scope.is_everything() {
+        let file = DayFile::open(store.log_dir(), wanted.day).ok();
+        let places = rows.iter().map(|row| (row.offset, row.len as usize));
+        file.map_or_else(HashMap::new, |file| file.read_lines(places))
+    } else {
+        HashMap::new()
+    };
     let events = rows
         .iter()
-        .filter_map(|row| info(&table, row, scope, file.as_ref(), store));
+        .filter_map(|row| info(&table, row, scope, &lines, store));
     Ok(EventPage {
         events: events.collect(),
         next,
@@ -282,7 +288,7 @@ fn info(
     table: &DayTable,
     row: &EventRow,
     scope: &Scope,
-    file: Option<&File>,
+    lines: &HashMap<u64, String>,
     store: &Store,
 ) -> Option<EventInfo> {
     let seen = visible(table, row, scope)?;
@@ -294,8 +300,6 @@ fn info(
         info: &seen.info,
         ..all
     };
-    let stored = || dayfile::read_line(file?, row.offset, row.len as usize);
-    let line = scope.is_everything().then(stored).flatten();
     let text = |text: &str| {
         if text == "-" {
             String::new()
@@ -315,7 +319,10 @@ fn info(
         trail: text(fields.trail),
         info: text(fields.info),
         reference: text(fields.reference),
-        line: line.unwrap_or_else(|| written_line(&fields, row.time, store)),
+        line: lines
+            .get(&row.offset)
+            .cloned()
+            .unwrap_or_else(|| written_line(&fields, row.time, store)),
     })
 }
 

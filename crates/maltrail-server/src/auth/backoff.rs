@@ -123,6 +123,17 @@ impl Backoff {
         let account = cut(account);
         self.addresses.remove(&key);
         self.accounts.remove(&account);
+        self.trust(account, key, now);
+    }
+
+    /// As [`Self::succeed`] for a sign-in of before the start, which forgives nothing.
+    pub(crate) fn remember(&mut self, account: &str, address: &str, at: Timestamp) {
+        if let Ok(address) = address.parse::<IpAddr>() {
+            self.trust(cut(account), address.into(), at);
+        }
+    }
+
+    fn trust(&mut self, account: String, key: AddressKey, now: Timestamp) {
         if self.trusted.len() >= MAX_ENTRIES {
             let oldest = self
                 .trusted
@@ -244,6 +255,25 @@ mod tests {
             Ok(()),
             "the longest wait is short"
         );
+    }
+
+    #[test]
+    fn an_owner_who_was_signed_in_before_a_restart_is_known() {
+        let mut backoff = Backoff::default();
+        backoff.remember("admin", "198.51.100.7", at(0));
+        backoff.remember("admin", "2001:db8::", at(0));
+        backoff.remember("admin", "no address", at(0));
+        for n in 0..100 {
+            let _ = backoff.begin(IpAddr::from([203, 0, 113, n]), "admin", at(1));
+        }
+        for (from, wanted) in [
+            ("198.51.100.7", true),
+            ("2001:db8::99", true),
+            ("2001:db8:1::", false),
+        ] {
+            let begun = backoff.begin(ip(from), "admin", at(1));
+            assert_eq!(begun.is_ok(), wanted, "{from}");
+        }
     }
 
     #[test]

@@ -101,6 +101,10 @@ impl Auth {
     pub(crate) fn open(config: &Config, keep_default: bool) -> Result<Self, StateError> {
         let state = Arc::new(StateFile::open(&state_path(&config.log_dir))?);
         let sessions = Sessions::load(&state)?;
+        let mut backoff = Backoff::default();
+        for (name, address, at) in sessions.places() {
+            backoff.remember(name, address, at);
+        }
         let mut auth = Self {
             entries: config.server.users.clone(),
             mask_custom: config.server.mask_custom,
@@ -109,7 +113,7 @@ impl Auth {
             keep_default,
             state,
             code: None,
-            backoff: Mutex::default(),
+            backoff: Mutex::new(backoff),
             wrong_tokens: Mutex::default(),
             sessions: Mutex::new(sessions),
             nonces: Mutex::default(),
@@ -142,6 +146,11 @@ impl Auth {
     /// Whether there are accounts at all.
     pub(crate) const fn has_accounts(&self) -> bool {
         !self.entries.is_empty()
+    }
+
+    /// Names of the accounts in `USERS`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
     }
 
     /// The one-time code of this start, while it is needed.
@@ -307,13 +316,16 @@ impl Auth {
         if !self.legacy || nonce.is_empty() || nonce.len() > 256 || !self.first_use(nonce) {
             return Err(Refused::Denied);
         }
-        let account = self.accounts(name).find(|account| {
-            let PasswordHash::Sha256(stored) = &account.entry.password else {
-                return false;
+        // Every account is asked, so an unknown name takes as long as a known one.
+        let account = self.entries.iter().fold(None, |found, entry| {
+            let account = self.account(entry);
+            let PasswordHash::Sha256(stored) = &entry.password else {
+                return found;
             };
             let wanted = sha256_hex(format!("{stored}{nonce}").as_bytes());
             let same = bool::from(wanted.as_bytes().ct_eq(hash.as_bytes()));
-            same && !account.changed
+            let right = same && !account.changed && entry.name == name;
+            found.or(right.then_some(account))
         });
         let account = account.ok_or(Refused::Denied)?;
         lock(&self.backoff).succeed(peer.address, name, now);
@@ -373,26 +385,46 @@ impl Auth {
         }
     }
 
-    /// The account whose password this is. Tries every entry of that name, as the reference does.
+    /// The account whose password this is. Tries every entry of that name, as the reference does. A wrong
+    /// password costs the same for every name, known or not: as many checks as the name with most entries
+    /// needs, and those that are left over go to the first account, whose answer then does not count.
     async fn verify(&self, name: &str, password: &str) -> Result<Account<'_>, Refused> {
         let accounts: Vec<Account<'_>> = self.accounts(name).collect();
-        if accounts.is_empty() {
-            self.slowly(password, |password| password::verify(None, &password))
-                .await?;
-            return Err(Refused::Denied);
-        }
+        let left_over = self.most_entries().saturating_sub(accounts.len());
         for account in accounts {
             let hash = account.password.clone();
-            if self
-                .slowly(password, move |password| {
-                    password::verify(Some(&hash), &password)
-                })
-                .await?
-            {
+            if self.check(password, Some(hash)).await? {
                 return Ok(account);
             }
         }
+        let decoy = self.entries.first();
+        let decoy = decoy.map(|entry| self.account(entry).password);
+        for _ in 0..left_over {
+            self.check(password, decoy.clone()).await?;
+        }
         Err(Refused::Denied)
+    }
+
+    async fn check(&self, password: &str, hash: Option<PasswordHash>) -> Result<bool, Refused> {
+        self.slowly(password, move |password| {
+            password::verify(hash.as_ref(), &password)
+        })
+        .await
+    }
+
+    /// Entries of the name that has most.
+    fn most_entries(&self) -> usize {
+        let of = |name: &str| {
+            self.entries
+                .iter()
+                .filter(|entry| entry.name == name)
+                .count()
+        };
+        self.entries
+            .iter()
+            .map(|entry| of(&entry.name))
+            .max()
+            .unwrap_or(1)
     }
 
     async fn hash(&self, password: &str) -> Result<String, Refused> {

@@ -102,6 +102,13 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// Account, address and last use of each.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, &str, Timestamp)> {
+        self.0
+            .values()
+            .map(|session| (&*session.name, &*session.address, session.used))
+    }
+
     /// The sign-in of a token that was found a moment ago.
     pub(crate) fn peek(&self, token: &str) -> Option<Session> {
         self.0.get(&sha256(token)).cloned()

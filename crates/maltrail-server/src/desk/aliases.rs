@@ -24,32 +24,22 @@ pub(crate) struct Alias {
     pub(crate) fixed: bool,
 }
 
-/// What an item of `IP_ALIASES` names.
-#[derive(Clone, Debug)]
-struct Item {
-    first: IpAddr,
-    last: IpAddr,
-    alias: Alias,
-}
-
-/// `IP_ALIASES`, ready to be asked.
+/// `IP_ALIASES`: the items that name addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Configured(Vec<Item>);
+pub(crate) struct Configured(Vec<Alias>);
 
 impl Configured {
     /// Items that name no address have no effect here; the configuration has warned of them.
     pub(super) fn new(items: &[(String, String)]) -> Self {
-        let item = |(text, label): &(String, String)| {
-            let (first, last) = span(text)?;
-            let label = label.chars().take(LABEL_CHARS).collect();
-            let alias = Alias {
+        let alias = |(text, label): &(String, String)| {
+            span(text)?;
+            Some(Alias {
                 address: text.clone(),
-                label,
+                label: label.chars().take(LABEL_CHARS).collect(),
                 fixed: true,
-            };
-            Some(Item { first, last, alias })
+            })
         };
-        Self(items.iter().filter_map(item).collect())
+        Self(items.iter().filter_map(alias).collect())
     }
 }
 
@@ -80,7 +70,7 @@ impl Desk {
             })
         })?;
         let mut aliases: Vec<Alias> = aliases.collect::<Result<_, _>>()?;
-        aliases.extend(self.configured.0.iter().map(|item| item.alias.clone()));
+        aliases.extend(self.configured.0.iter().cloned());
         Ok(aliases)
     }
 
@@ -200,8 +190,8 @@ mod tests {
         let seen: Vec<&str> = configured
             .0
             .iter()
-            .filter(|item| is_within(&item.alias, &networks))
-            .map(|item| &*item.alias.label)
+            .filter(|alias| is_within(alias, &networks))
+            .map(|alias| &*alias.label)
             .collect();
         assert_eq!(seen, ["office", "desks"]);
     }

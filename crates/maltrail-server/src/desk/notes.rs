@@ -72,11 +72,6 @@ impl Desk {
         Ok(threats)
     }
 
-    /// The threat that a note is on.
-    pub(crate) fn threat_of_note(&self, id: i64) -> Result<u64, DeskError> {
-        Ok(find(&self.file.connection(), id)?.threat)
-    }
-
     /// Adds a note.
     pub(crate) fn add_note(&self, threat: u64, text: &str, who: &Who) -> Result<Note, DeskError> {
         let text = checked(text)?;

@@ -90,7 +90,7 @@ impl ApiError {
     /// A password from another machine over plain HTTP. It has been sent already; refusing it keeps
     /// people from making a habit of it.
     pub(crate) fn clear_password() -> Self {
-        let text = "Passwords must not cross a network unencrypted. Sign in on the server's own machine or through an HTTPS proxy (TRUSTED_PROXIES); USE_SSL false in maltrail.conf allows plain HTTP.";
+        let text = "Passwords must not cross a network unencrypted. Sign in over HTTPS: the same address with https:// (or through an HTTPS proxy, TRUSTED_PROXIES). USE_SSL false in maltrail.conf allows plain HTTP.";
         Self::new(StatusCode::FORBIDDEN, "clear_password", text)
     }
 

@@ -4,7 +4,8 @@
 //! [`Limits::per_address`]; a connection that moves no byte for [`Limits::idle`], or that takes
 //! longer than [`Limits::request`] from the first byte of a request to the first byte of the answer,
 //! is closed. When no place is free, the connection that has been longest without a whole request head gives
-//! way to a new one. So silent or dripping clients cannot use the server up.
+//! way to a new one. So silent or dripping clients cannot use the server up. A TLS handshake happens in the
+//! connection's own task, within the same bounds and [`Limits::handshake`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,13 +16,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use super::wire::Wire;
 use crate::store::lock;
 
 /// Pause after a failed accept (no file descriptors left).
@@ -34,6 +35,7 @@ pub(crate) struct Limits {
     pub(crate) per_address: usize,
     pub(crate) idle: Duration,
     pub(crate) request: Duration,
+    pub(crate) handshake: Duration,
 }
 
 impl Default for Limits {
@@ -45,6 +47,7 @@ impl Default for Limits {
             // Streams send a ping every 15 s.
             idle: Duration::from_secs(60),
             request: Duration::from_secs(120),
+            handshake: Duration::from_secs(10),
         }
     }
 }
@@ -53,16 +56,12 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) SocketAddr);
 
-impl Connected<IncomingStream<'_, Listener>> for ClientAddress {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
 /// A listening socket with bounds.
 #[derive(Debug)]
 pub(crate) struct Listener {
     tcp: TcpListener,
+    /// Clients may begin with a TLS handshake.
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     places: Arc<Semaphore>,
     /// std lock: held for one count. Bounded by the number of connections.
@@ -71,10 +70,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(tcp: TcpListener, limits: Limits) -> Self {
+    pub(crate) fn new(tcp: TcpListener, limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
         Self {
             tcp,
+            tls,
             limits,
             places,
             addresses: Arc::default(),
@@ -118,7 +118,8 @@ impl axum::serve::Listener for Listener {
                         continue;
                     };
                     let hearing = Hearing::new(&self.mute);
-                    let connection = Connection::new(stream, self.limits, (place, entry), hearing);
+                    let wire = Wire::new(stream, self.tls.clone());
+                    let connection = Connection::new(wire, self.limits, (place, entry), hearing);
                     return (connection, address);
                 }
                 Err(error) => {
@@ -247,11 +248,15 @@ impl Drop for Hearing {
 /// A connection that ends by itself when nothing moves.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    wire: Wire,
+    /// The wire is a TLS one.
+    secure: Arc<AtomicBool>,
     limits: Limits,
     moved: Instant,
     /// When the request that is not answered yet began.
     asked: Option<Instant>,
+    /// When the handshake that is not done yet began.
+    shaking: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
     hearing: Hearing,
     _place: (OwnedSemaphorePermit, Entry),
@@ -259,7 +264,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn new(
-        stream: TcpStream,
+        wire: Wire,
         limits: Limits,
         place: (OwnedSemaphorePermit, Entry),
         hearing: Hearing,
@@ -267,20 +272,46 @@ impl Connection {
         let now = Instant::now();
         let alarm = Box::pin(tokio::time::sleep_until(now + limits.idle));
         Self {
-            stream,
+            wire,
+            secure: Arc::default(),
             limits,
             moved: now,
             asked: None,
+            shaking: None,
             alarm,
             hearing,
             _place: place,
         }
     }
 
+    /// Whether its bytes travel through TLS; right when a request has been read.
+    pub(crate) fn secure(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.secure)
+    }
+
     fn deadline(&self) -> Instant {
         let idle = self.moved + self.limits.idle;
-        self.asked
-            .map_or(idle, |asked| idle.min(asked + self.limits.request))
+        let request = self.asked.map(|asked| asked + self.limits.request);
+        let handshake = self.shaking.map(|began| began + self.limits.handshake);
+        [request, handshake]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min)
+    }
+
+    /// Ready when the first byte has said what this is and a handshake, if it is one, is done.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let opened = self.wire.poll_open(context, &self.secure);
+        if opened.is_ready() {
+            self.shaking = None;
+            return opened;
+        }
+        if self.wire.is_shaking() && self.shaking.is_none() {
+            self.shaking = Some(Instant::now());
+            let deadline = self.deadline();
+            self.alarm.as_mut().reset(deadline);
+        }
+        self.poll_alarm(context).map(Err)
     }
 
     /// Pending while the connection may go on.
@@ -318,8 +349,9 @@ impl AsyncRead for Connection {
         if self.hearing.is_closed(context) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        ready!(self.poll_open(context))?;
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+        match Pin::new(&mut self.wire).poll_read(context, buffer) {
             Poll::Ready(result) => {
                 let read = buffer.filled().get(before..).unwrap_or_default();
                 self.hearing.hear(read);
@@ -339,7 +371,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let result = Pin::new(&mut self.wire).poll_write(context, bytes);
         self.wrote(&result);
         // A client that does not read ends like one that does not write.
         if result.is_pending() {
@@ -354,7 +386,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let result = Pin::new(&mut self.wire).poll_write_vectored(context, slices);
         self.wrote(&result);
         if result.is_pending() {
             self.poll_alarm(context).map(Err)
@@ -364,15 +396,26 @@ impl AsyncWrite for Connection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let result = Pin::new(&mut self.wire).poll_flush(context);
+        // TLS keeps bytes of its own: a client that does not read holds this up.
+        if result.is_pending() {
+            self.poll_alarm(context).map(Err)
+        } else {
+            result
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let result = Pin::new(&mut self.wire).poll_shutdown(context);
+        if result.is_pending() {
+            self.poll_alarm(context).map(Err)
+        } else {
+            result
+        }
     }
 }
 
@@ -388,7 +431,7 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let app = Router::new().route("/", get(|| async { "here" }));
-        tokio::spawn(axum::serve(Listener::new(tcp, limits), app).into_future());
+        tokio::spawn(axum::serve(Listener::new(tcp, limits, None), app).into_future());
         address
     }
 
@@ -398,6 +441,7 @@ mod tests {
             per_address: 1,
             idle: Duration::from_millis(300),
             request: Duration::from_millis(600),
+            handshake: Duration::from_millis(300),
         }
     }
 
@@ -478,6 +522,7 @@ mod tests {
             per_address: 1,
             idle: Duration::from_secs(60),
             request: Duration::from_secs(60),
+            handshake: Duration::from_secs(60),
         };
         let address = serve(limits).await;
         let clients = move || {
@@ -511,7 +556,7 @@ mod tests {
     #[tokio::test]
     async fn one_address_has_its_share_only() {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listener = Listener::new(tcp, short());
+        let listener = Listener::new(tcp, short(), None);
         let address = IpAddr::from([198, 51, 100, 1]);
         let first = listener.enter(address);
         assert!(first.is_some() && listener.enter(address).is_none());

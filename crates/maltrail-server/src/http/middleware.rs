@@ -16,6 +16,7 @@ use maltrail_core::addr::parse_ip;
 use super::access::Access;
 use super::error::ApiError;
 use super::listener::ClientAddress;
+use super::tls::Secure;
 use crate::auth::{Bearer, Identity, Peer, Refused, auth_log};
 use crate::state::AppState;
 
@@ -94,7 +95,13 @@ pub(crate) async fn guard(
     let Some(direct) = direct else {
         return ApiError::unavailable().into_response();
     };
-    let peer = peer(&state, direct, request.headers());
+    let mut peer = peer(&state, direct, request.headers());
+    // Through TLS only a proxy of ours may have taken it unencrypted.
+    let proxied = state
+        .trusted_proxies
+        .iter()
+        .any(|net| net.contains(&direct.ip().to_canonical()));
+    peer.clear &= proxied || request.extensions().get::<Secure>().is_none();
     let identity = match identify(&state, peer, &request) {
         Ok(identity) => identity,
         Err(error) => return error.into_response(),

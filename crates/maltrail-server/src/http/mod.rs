@@ -8,4 +8,7 @@ pub(crate) mod listener;
 mod matrix;
 pub(crate) mod middleware;
 pub(crate) mod params;
+pub(crate) mod redirect;
 pub(crate) mod router;
+pub(crate) mod tls;
+pub(crate) mod wire;

@@ -55,6 +55,29 @@ pub(crate) const ROUTES: &[Route] = &[
         get(api::sensors::sensors)
     }),
     route("/api/v1/health", Access::Read, || get(api::health::health)),
+    // What people say about threats.
+    route("/api/v1/triage", Access::Analyst, || put(api::triage::edit)),
+    route("/api/v1/cases", Access::ReadAll, || get(api::triage::list)),
+    route("/api/v1/tags", Access::ReadAll, || get(api::triage::tags)),
+    route("/api/v1/assignees", Access::Read, || {
+        get(api::triage::assignees)
+    }),
+    route("/api/v1/threats/{id}/notes", Access::Analyst, || {
+        get(api::notes::list).post(api::notes::add)
+    }),
+    route("/api/v1/notes/{note}", Access::Analyst, || {
+        put(api::notes::edit).delete(api::notes::delete)
+    }),
+    route("/api/v1/views", Access::Person, || {
+        get(api::views::list).post(api::views::add)
+    }),
+    route("/api/v1/views/{view}", Access::Person, || {
+        put(api::views::edit).delete(api::views::delete)
+    }),
+    route("/api/v1/aliases", Access::Read, || get(api::views::aliases)),
+    route("/api/v1/aliases/{address}", Access::Analyst, || {
+        put(api::views::set_alias)
+    }),
     // Answers as files, and what is known beside the threats of a day.
     route("/api/v1/export", Access::Read, || get(api::export::export)),
     route("/api/v1/query", Access::Read, || get(api::query::query)),

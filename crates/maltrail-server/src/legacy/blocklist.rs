@@ -7,9 +7,7 @@
 //! scopes in memory, beyond which all begin anew.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,8 +21,9 @@ use regex::Regex;
 
 use super::cleared::Cleared;
 use super::rules::{Columns, Rules, compile};
+use crate::store::dayfile::{DayFile, Inodes};
 use crate::store::scoped::Scope;
-use crate::store::{Store, dayfile, lock};
+use crate::store::{Store, lock};
 
 /// Most addresses of a list.
 const MAX_ADDRESSES: usize = 200_000;
@@ -53,7 +52,7 @@ impl Test {
 #[derive(Debug, Default)]
 struct Progress {
     day: Option<Day>,
-    inode: u64,
+    inodes: Option<Inodes>,
     at: u64,
     /// Source → its last event that the list takes.
     sources: BTreeMap<IpAddr, Timestamp>,
@@ -165,22 +164,20 @@ impl Progress {
     /// Reads what today's file has got since the last time.
     fn catch_up(&mut self, store: &Store, test: &Test, scope: &Scope, home: &NetworkSet) {
         let today = store.today();
-        let Ok(file) = File::open(dayfile::path(store.log_dir(), today)) else {
+        let Ok(file) = DayFile::open(store.log_dir(), today) else {
             *self = Self::default();
             return;
         };
-        let Ok(meta) = file.metadata() else {
-            return;
-        };
-        if self.day != Some(today) || self.inode != meta.ino() || meta.len() < self.at {
+        let shorter = file.known_len().is_some_and(|len| len < self.at);
+        if self.day != Some(today) || self.inodes != Some(file.inodes()) || shorter {
             *self = Self {
                 day: Some(today),
-                inode: meta.ino(),
+                inodes: Some(file.inodes()),
                 ..Self::default()
             };
         }
         let mut chunk = Vec::new();
-        while dayfile::read_chunk(&file, self.at, &mut chunk).is_ok() && !chunk.is_empty() {
+        while file.read_chunk(self.at, &mut chunk).is_ok() && !chunk.is_empty() {
             self.at += chunk.len() as u64;
             for line in chunk.split(|&byte| byte == b'\n') {
                 let Ok(line) = std::str::from_utf8(line) else {

@@ -4,7 +4,6 @@
 //! users search what they are shown, so neither a hidden row nor a masked name can be found.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use maltrail_core::time::Day;
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Serialize;
 
+use crate::store::dayfile::DayFile;
 use crate::store::scoped::Scope;
 use crate::store::{Store, dayfile};
 
@@ -177,7 +177,7 @@ fn each_line(
     quick: Option<&Regex>,
     mut visit: impl FnMut(&str),
 ) -> bool {
-    let Ok(file) = File::open(dayfile::path(store.log_dir(), day)) else {
+    let Ok(file) = DayFile::open(store.log_dir(), day) else {
         return true;
     };
     let (mut chunk, mut at) = (Vec::new(), 0);
@@ -185,7 +185,7 @@ fn each_line(
         if Instant::now() >= deadline {
             return false;
         }
-        if dayfile::read_chunk(&file, at, &mut chunk).is_err() || chunk.is_empty() {
+        if file.read_chunk(at, &mut chunk).is_err() || chunk.is_empty() {
             return true;
         }
         at += chunk.len() as u64;

@@ -44,7 +44,7 @@ impl Novelty {
     /// Trails of the days before `day`. Blocks.
     pub(crate) fn before(&self, store: &Store, day: Day) -> Result<Arc<HashSet<u64>>, NoAnswer> {
         let mut kept = lock(&self.0);
-        let size = dayfile::size(store.log_dir(), day.plus(-1));
+        let size = dayfile::disk_bytes(store.log_dir(), day.plus(-1));
         if let Some(before) = kept
             .as_ref()
             .filter(|kept| kept.day == day && kept.size == size)
@@ -55,7 +55,7 @@ impl Novelty {
         let mut trails = HashSet::new();
         for back in 1..=LOOK_BACK {
             let earlier = day.plus(-back);
-            if dayfile::size(store.log_dir(), earlier) == 0 {
+            if !dayfile::exists(store.log_dir(), earlier) {
                 continue;
             }
             ask_day(store, earlier, &Scope::default(), |table| {

@@ -207,7 +207,7 @@ impl Ranges {
 fn generations(store: &Store, span: Span) -> BTreeMap<Day, (u64, u64)> {
     let of = |day| {
         let generation = store.hot(day).map_or(0, |hot| hot.table().generation);
-        (dayfile::size(store.log_dir(), day), generation)
+        (dayfile::disk_bytes(store.log_dir(), day), generation)
     };
     span.days().map(|day| (day, of(day))).collect()
 }
@@ -258,7 +258,7 @@ pub(crate) fn ask_day<T>(
     ask: impl FnOnce(&DayTable) -> T,
 ) -> Result<T, NoAnswer> {
     let hot = store.day(day);
-    if !hot.is_ready() && dayfile::size(store.log_dir(), day) > 0 {
+    if !hot.is_ready() && dayfile::exists(store.log_dir(), day) {
         return Err(NoAnswer::NotReady(day));
     }
     Ok(store.query_in(&hot, scope, ask))

@@ -16,7 +16,7 @@ use maltrail_core::event::EventId;
 use maltrail_core::time::Day;
 
 use super::ids::DayIds;
-use super::{Store, dayfile};
+use super::{Store, dayfile, lock};
 
 /// Day files kept open; senders with old events may need several.
 const MAX_OPEN: usize = 8;
@@ -146,6 +146,8 @@ impl OpenDay {
     }
 
     fn write(&mut self, store: &Store) -> io::Result<()> {
+        // Not while the file is removed because it is packed.
+        let _writing = lock(&store.0.writing);
         let path = dayfile::path(store.log_dir(), self.day);
         append(&mut self.file, &path, &mut self.waiting)?;
         append(
@@ -196,7 +198,7 @@ fn append(open: &mut Option<File>, path: &Path, waiting: &mut Vec<u8>) -> io::Re
 }
 
 /// Ends a line that a crash cut. Nothing to do for an empty or whole file.
-fn end_last_line(file: &mut File) -> io::Result<()> {
+pub(super) fn end_last_line(file: &mut File) -> io::Result<()> {
     let len = file.metadata()?.len();
     let mut last = [b'\n'];
     if len > 0 {

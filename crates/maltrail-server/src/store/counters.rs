@@ -90,4 +90,13 @@ pub(crate) struct IndexCounters {
     pub(crate) hot_bytes: Counter,
     /// Day files that are not read to the end yet.
     pub(crate) backlog_days: Counter,
+    /// Days that were not in the index when they were found, and how many of them are by now.
+    pub(crate) import_days: Counter,
+    pub(crate) import_done: Counter,
+    /// Index files that were removed to keep `INDEX_MAX_SIZE`.
+    pub(crate) index_evictions: Counter,
+    /// Days that were deleted as `RETENTION_DAYS` says.
+    pub(crate) deleted_days: Counter,
+    /// Files that were packed as `COMPRESS_AFTER_DAYS` says.
+    pub(crate) packed_files: Counter,
 }

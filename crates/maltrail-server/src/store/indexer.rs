@@ -9,8 +9,6 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,9 +19,11 @@ use maltrail_core::limits::EVENT_COLUMNS;
 use maltrail_core::time::{Day, Timestamp, Zone};
 
 use super::counters::IndexCounters;
+use super::dayfile::{DayFile, Inodes};
+use super::known::Known;
 use super::sql::{self, DayDb, EventRow, IndexError, Progress};
 use super::table::{Fields, FloodRule};
-use super::{Hot, Store, dayfile, lock};
+use super::{Hot, Store, dayfile, files, lock};
 
 /// How often files of other writers are looked at.
 const POLL: Duration = Duration::from_millis(300);
@@ -33,6 +33,8 @@ const SCAN: Duration = Duration::from_secs(10);
 const FAIR_STEPS: usize = 4;
 /// Rows that wait for a commit that fails, about 60 bytes each.
 const MAX_WAITING: usize = 500_000;
+/// How often the progress of an import is said.
+const REPORT: Duration = Duration::from_secs(30);
 /// Pause of a day after a failed commit.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -42,7 +44,12 @@ struct Writer {
     hot: Arc<Hot>,
     /// How far memory has come; the file is there too unless rows wait.
     progress: Progress,
-    inode: Option<u64>,
+    /// The day's lines as they were opened last.
+    file: Option<DayFile>,
+    /// They are certainly not those that were read before.
+    suspect: bool,
+    /// They may be others than those that were read before.
+    unsure: bool,
     rows: Vec<EventRow>,
     atoms: HashSet<u32>,
 }
@@ -68,9 +75,68 @@ impl Writer {
 pub(crate) struct Indexer {
     store: Store,
     writers: HashMap<Day, Writer>,
-    backlog: Vec<Day>,
+    /// Days to be read, the next one last, and whether the index lacks them.
+    backlog: Vec<(Day, bool)>,
+    import: Import,
     paused: HashMap<Day, Instant>,
     chunk: Vec<u8>,
+}
+
+/// How far the reading of days that the index lacks has come, for the log and the health page. Bounded by
+/// the number of day files.
+#[derive(Debug, Default)]
+struct Import {
+    pending: HashSet<Day>,
+    total: usize,
+    told: Option<Instant>,
+}
+
+impl Import {
+    /// The folder holds these days that are not read to the end, some of which the index lacks.
+    fn found(&mut self, backlog: &[(Day, bool)], counters: &IndexCounters) {
+        let all: HashSet<Day> = backlog.iter().map(|(day, _)| *day).collect();
+        self.pending.retain(|day| all.contains(day));
+        if self.pending.is_empty() && self.told.is_none() {
+            self.total = 0;
+        }
+        for (day, _) in backlog.iter().filter(|(_, new)| *new) {
+            self.total += usize::from(self.pending.insert(*day));
+        }
+        if self.told.is_none() && !self.pending.is_empty() {
+            self.told = Some(Instant::now());
+            tracing::info!(
+                days = self.pending.len(),
+                "index: LOG_DIR has days that are not in the index yet; reading them, newest first"
+            );
+        }
+        self.tell(counters);
+    }
+
+    /// A day is read.
+    fn done(&mut self, day: Day, counters: &IndexCounters) {
+        if self.pending.remove(&day) {
+            self.tell(counters);
+        }
+    }
+
+    fn tell(&mut self, counters: &IndexCounters) {
+        let done = self.total - self.pending.len();
+        if self.total > 0 {
+            counters.import_days.set(self.total as u64);
+            counters.import_done.set(done as u64);
+        }
+        match self.told {
+            Some(_) if self.pending.is_empty() => {
+                self.told = None;
+                tracing::info!(days = done, "index: all days of LOG_DIR are read");
+            }
+            Some(told) if told.elapsed() >= REPORT => {
+                self.told = Some(Instant::now());
+                tracing::info!("index: {done} of {} days read", self.total);
+            }
+            _ => {}
+        }
+    }
 }
 
 enum Step {
@@ -85,6 +151,7 @@ impl Indexer {
             store,
             writers: HashMap::new(),
             backlog: Vec::new(),
+            import: Import::default(),
             paused: HashMap::new(),
             chunk: Vec::new(),
         }
@@ -98,6 +165,7 @@ impl Indexer {
                 self.scan();
                 next_scan = Instant::now() + SCAN;
             }
+            self.forget();
             let (wanted, growing) = self.wishes();
             for day in wanted {
                 self.finish(day);
@@ -109,9 +177,10 @@ impl Indexer {
             if busy {
                 continue;
             }
-            if let Some(&day) = self.backlog.last() {
+            if let Some(&(day, _)) = self.backlog.last() {
                 if !matches!(self.step(day), Step::More) {
                     self.backlog.pop();
+                    self.import.done(day, self.store.index());
                     self.store
                         .index()
                         .backlog_days
@@ -121,7 +190,7 @@ impl Indexer {
                 continue;
             }
             let wishes = lock(&self.store.0.wishes);
-            if wishes.grown.is_empty() && wishes.wanted.is_empty() {
+            if wishes.are_none() {
                 drop(self.store.0.wake.wait_timeout(wishes, POLL));
             }
         }
@@ -155,28 +224,61 @@ impl Indexer {
         let Ok(days) = dayfile::list(self.store.log_dir()) else {
             return;
         };
+        let index_dir = self.store.index_dir();
+        let limit = self.store.0.index_max.load(Ordering::Relaxed) / 10 * 9;
+        let full = files::index_bytes(index_dir) >= limit;
+        let today = self.store.today();
         self.backlog.clear();
         for (day, size) in days.into_iter().rev() {
             let read = match self.writers.get(&day) {
                 Some(writer) => Some(writer.progress.offset),
-                None if sql::path(self.store.index_dir(), day).exists() => {
-                    let reader = sql::DayReader::open(self.store.index_dir(), day);
-                    reader
-                        .and_then(|reader| reader.totals())
-                        .ok()
-                        .map(|(_, offset)| offset)
-                }
+                None if sql::path(index_dir, day).exists() => sql::DayReader::open(index_dir, day)
+                    .and_then(|reader| reader.totals())
+                    .map(|(_, offset)| offset)
+                    .ok(),
+                // Removed to save space: until somebody asks. Or there is no space for more.
+                None if full || Known::read(index_dir, day).events.is_some() => continue,
                 None => None,
             };
             // An unfinished last line keeps a file longer than its offset; a step costs little then.
-            if size > 0 && read != Some(size) {
-                self.backlog.push(day);
+            if size != Some(0) && (size.is_none() || read != size) {
+                let recent = day.days_since(today).abs() <= 1;
+                self.backlog.push((day, read.is_none() && !recent));
             }
         }
+        self.import.found(&self.backlog, self.store.index());
         self.store
             .index()
             .backlog_days
             .set(self.backlog.len() as u64);
+    }
+
+    /// Removes index files as wished.
+    fn forget(&mut self) {
+        let (forgotten, damaged) = {
+            let mut wishes = lock(&self.store.0.wishes);
+            (
+                std::mem::take(&mut wishes.forgotten),
+                std::mem::take(&mut wishes.damaged),
+            )
+        };
+        for day in damaged {
+            tracing::warn!(%day, "index: the file is damaged; building it anew");
+            self.rebuild(day);
+        }
+        let index_dir = self.store.index_dir().to_owned();
+        for day in forgotten {
+            let totals = sql::DayReader::open(&index_dir, day).and_then(|reader| reader.totals());
+            self.drop_day(day);
+            sql::remove(&index_dir, day);
+            if !dayfile::exists(self.store.log_dir(), day) {
+                let _ = std::fs::remove_file(Known::path(&index_dir, day));
+            } else if let Ok((events, offset)) = totals {
+                Known::update(&index_dir, day, |known| {
+                    known.events = Some((offset, events))
+                });
+            }
+        }
     }
 
     /// A day of the backlog need not stay in memory.
@@ -214,33 +316,34 @@ impl Indexer {
     }
 
     fn try_step(&mut self, day: Day) -> Result<Step, IndexError> {
-        let Ok(file) = File::open(dayfile::path(self.store.log_dir(), day)) else {
+        if !dayfile::exists(self.store.log_dir(), day) {
             return Ok(Step::Done);
-        };
-        let (size, inode) = file
-            .metadata()
-            .map_or((0, 0), |meta| (meta.len(), meta.ino()));
+        }
         self.load(day)?;
-        let replaced = self.writers.get(&day).is_some_and(|writer| {
-            size < writer.progress.offset
-                || writer.inode.is_some_and(|known| known != inode)
-                || (writer.inode.is_none()
-                    && writer.progress.offset > 0
-                    && first_line_id(&file) != Some(writer.progress.head))
-        });
-        if replaced {
+        if self.open_anew(day).is_err() {
+            return Ok(Step::Failed);
+        }
+        if self.is_replaced(day) {
             tracing::warn!(%day, "index: the day file was replaced or cut; building its index anew");
             self.rebuild(day);
             self.load(day)?;
+            if self.open_anew(day).is_err() {
+                return Ok(Step::Failed);
+            }
         }
         let Some(writer) = self.writers.get_mut(&day) else {
             return Ok(Step::Failed);
         };
-        writer.inode = Some(inode);
         if writer.rows.len() >= MAX_WAITING {
             writer.commit(self.store.index())?;
         }
-        if dayfile::read_chunk(&file, writer.progress.offset, &mut self.chunk).is_err() {
+        let Some(file) = &writer.file else {
+            return Ok(Step::Failed);
+        };
+        if file
+            .read_chunk(writer.progress.offset, &mut self.chunk)
+            .is_err()
+        {
             return Ok(Step::Failed);
         }
         if self.chunk.is_empty() {
@@ -257,6 +360,45 @@ impl Indexer {
         self.store.0.changes.send_modify(|count| *count += 1);
         self.evict(day);
         committed.map(|()| Step::More)
+    }
+
+    /// Opens the day's lines, unless they are those that are open. Lines whose archive or file changed are another
+    /// file only if they begin otherwise; see [`Indexer::is_replaced`].
+    fn open_anew(&mut self, day: Day) -> std::io::Result<()> {
+        let Some(writer) = self.writers.get_mut(&day) else {
+            return Ok(());
+        };
+        let now = Inodes::of(self.store.log_dir(), day);
+        if writer.file.as_ref().map(DayFile::inodes) != Some(now) {
+            let before = writer
+                .file
+                .replace(DayFile::open(self.store.log_dir(), day)?);
+            // A plain file in place of a plain file is another one, whatever it begins with.
+            let before = before.map(|file| file.inodes());
+            writer.suspect = before.is_some_and(|before| {
+                before.archive.is_none() && now.archive.is_none() && before.plain != now.plain
+            });
+            writer.unsure = writer.progress.offset > 0;
+        }
+        Ok(())
+    }
+
+    /// Whether the day's lines are not those that were read before.
+    fn is_replaced(&mut self, day: Day) -> bool {
+        let Some(writer) = self.writers.get_mut(&day) else {
+            return false;
+        };
+        let unsure = std::mem::take(&mut writer.unsure);
+        let Some(file) = &writer.file else {
+            return false;
+        };
+        let offset = writer.progress.offset;
+        let other = || {
+            let mut chunk = Vec::new();
+            file.read_chunk(0, &mut chunk).is_err() || head_of(&chunk) != Some(writer.progress.head)
+        };
+        let shorter = file.known_len().is_some_and(|len| len < offset);
+        shorter || writer.suspect || (unsure && other())
     }
 
     fn load(&mut self, day: Day) -> Result<(), IndexError> {
@@ -285,7 +427,9 @@ impl Indexer {
                 db,
                 hot,
                 progress: loaded.progress,
-                inode: None,
+                file: None,
+                suspect: false,
+                unsure: false,
                 rows: Vec::new(),
                 atoms: HashSet::new(),
             },
@@ -352,12 +496,6 @@ fn parse_line<'a>(line: &'a [u8], offset: u64, zone: &Zone) -> Option<ParsedLine
         offset,
         len: line.len() as u32,
     })
-}
-
-fn first_line_id(file: &File) -> Option<u64> {
-    let mut chunk = Vec::new();
-    dayfile::read_chunk(file, 0, &mut chunk).ok()?;
-    head_of(&chunk)
 }
 
 fn head_of(chunk: &[u8]) -> Option<u64> {
@@ -462,6 +600,7 @@ fn apply(writer: &mut Writer, store: &Store, chunk: &[u8]) {
 mod tests {
     use super::*;
     use maltrail_core::addr::NetworkSet;
+    use std::fs::File;
     use std::io::Write;
 
     fn append(store: &Store, day: Day, from: usize, count: usize) {

@@ -12,10 +12,15 @@
 //! recently used day goes first, today stays.
 
 pub(crate) mod append;
+mod archive;
 pub(crate) mod counters;
 pub(crate) mod dayfile;
+mod disk;
+mod files;
 mod ids;
 mod indexer;
+mod known;
+pub(crate) mod retention;
 pub(crate) mod scoped;
 pub(crate) mod sql;
 pub(crate) mod table;
@@ -34,7 +39,9 @@ use maltrail_core::time::{Day, Timestamp, Zone};
 use tokio::sync::watch;
 
 use counters::{IndexCounters, IntakeCounters};
+use dayfile::DayFile;
 use ids::DayIds;
+use known::Known;
 use scoped::{Scope, ScopedTable};
 use table::{DayTable, FloodRule};
 
@@ -126,7 +133,15 @@ struct Shared {
     ready: Condvar,
     clock: AtomicU64,
     stop: AtomicBool,
+    /// Signalled when the store stops, for threads that only wait for that.
+    halt: (Mutex<()>, Condvar),
     changes: watch::Sender<u64>,
+    /// std lock: held while day files are written, or removed because they are packed.
+    writing: Mutex<()>,
+    /// Bytes that the index may take; set once at the start.
+    index_max: AtomicU64,
+    /// std lock: held to copy. As measured last.
+    disk: Mutex<Option<disk::Disk>>,
     line_counts: Mutex<HashMap<Day, (u64, u64)>>,
     intake: IntakeCounters,
     index: IndexCounters,
@@ -138,6 +153,18 @@ struct Wishes {
     grown: HashSet<Day>,
     /// Days that a query waits for.
     wanted: HashSet<Day>,
+    /// Days whose index file is to be removed.
+    forgotten: HashSet<Day>,
+    /// Days whose index file turned out to be damaged.
+    damaged: HashSet<Day>,
+}
+
+impl Wishes {
+    fn are_none(&self) -> bool {
+        [&self.grown, &self.wanted, &self.forgotten, &self.damaged]
+            .iter()
+            .all(|days| days.is_empty())
+    }
 }
 
 impl Store {
@@ -170,7 +197,11 @@ impl Store {
             ready: Condvar::new(),
             clock: AtomicU64::new(1),
             stop: AtomicBool::new(false),
+            halt: Default::default(),
             changes: watch::Sender::new(0),
+            writing: Mutex::default(),
+            index_max: AtomicU64::new(u64::MAX),
+            disk: Mutex::default(),
             line_counts: Mutex::default(),
             intake: IntakeCounters::default(),
             index: IndexCounters::default(),
@@ -229,6 +260,37 @@ impl Store {
         self.0.stop.store(true, Ordering::Release);
         self.0.wake.notify_all();
         self.0.ready.notify_all();
+        drop(lock(&self.0.halt.0));
+        self.0.halt.1.notify_all();
+    }
+
+    /// Waits for a time, or until the store stops.
+    fn wait(&self, time: Duration) {
+        let held = lock(&self.0.halt.0);
+        let going_on = |(): &mut ()| !self.stopping();
+        drop(self.0.halt.1.wait_timeout_while(held, time, going_on));
+    }
+
+    /// Bounds the index: beyond nine tenths of it no old day is indexed unless somebody asks.
+    pub(crate) fn limit_index(&self, bytes: u64) {
+        self.0.index_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The disk of `LOG_DIR` as it was measured last.
+    pub(crate) fn disk(&self) -> Option<disk::Disk> {
+        lock(&self.0.disk).clone()
+    }
+
+    /// Asks the indexer to remove a day's index file; it is made again when somebody asks for the day.
+    fn forget(&self, day: Day) {
+        lock(&self.0.wishes).forgotten.insert(day);
+        self.0.wake.notify_all();
+    }
+
+    /// Tells the indexer that a day's index file is damaged; it is built anew.
+    pub(crate) fn damaged(&self, day: Day) {
+        lock(&self.0.wishes).damaged.insert(day);
+        self.0.wake.notify_all();
     }
 
     fn stopping(&self) -> bool {
@@ -270,7 +332,7 @@ impl Store {
                 return Arc::clone(hot);
             }
             let late = Instant::now() >= deadline || self.stopping();
-            if late || dayfile::size(self.log_dir(), day) == 0 {
+            if late || !dayfile::exists(self.log_dir(), day) {
                 let empty = || {
                     Arc::new(Hot::new(
                         day,
@@ -365,13 +427,17 @@ impl Store {
         Ok(days)
     }
 
-    fn event_count(&self, day: Day, size: u64) -> u64 {
+    fn event_count(&self, day: Day, size: Option<u64>) -> u64 {
         if let Some(hot) = self
             .hot(day)
             .filter(|hot| hot.ready.load(Ordering::Acquire))
         {
             return hot.table().events;
         }
+        let found = || DayFile::open(self.log_dir(), day);
+        let Some(size) = size.or_else(|| found().ok()?.len().ok()) else {
+            return 0;
+        };
         if let Some(&(known, events)) = lock(&self.0.line_counts).get(&day)
             && known == size
         {
@@ -385,9 +451,14 @@ impl Store {
                 .filter(|&(_, offset)| offset == size)
                 .map(|(events, _)| events)
         });
-        let events = indexed.flatten().unwrap_or_else(|| {
-            dayfile::count_lines(&dayfile::path(self.log_dir(), day)).unwrap_or(0)
-        });
+        // A day whose index was removed to save space.
+        let kept = || Known::read(self.index_dir(), day).events;
+        let kept = || kept().filter(|(known, _)| *known == size);
+        let events = indexed
+            .flatten()
+            .or_else(|| kept().map(|(_, events)| events))
+            .or_else(|| found().ok()?.count_lines().ok())
+            .unwrap_or(0);
         let mut counts = lock(&self.0.line_counts);
         if counts.len() > 20_000 {
             counts.clear();

@@ -164,6 +164,15 @@ pub(crate) struct Client {
     pub(crate) cookie: Option<String>,
 }
 
+/// A connection from another address of this machine.
+pub(crate) fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
@@ -204,6 +213,21 @@ impl Client {
         let mut headers = vec![("X-Maltrail", "1"), ("Content-Type", "application/json")];
         headers.extend(more);
         self.request("POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// As the page sends it.
+    pub(crate) fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = [("X-Maltrail", "1"), ("Content-Type", "application/json")];
+        self.request(method, path, &headers, body.to_string().as_bytes())
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.request("DELETE", path, &[("X-Maltrail", "1")], b"")
+    }
+
+    /// With a token.
+    pub(crate) fn get_as(&self, token: &str, path: &str) -> Answer {
+        self.get_with(path, &[("Authorization", &format!("Bearer {token}"))])
     }
 
     pub(crate) fn post_form(&self, path: &str, body: &str) -> Answer {
@@ -264,7 +288,7 @@ impl Client {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        if method == "POST" {
+        if matches!(method, "POST" | "PUT") {
             head += &format!("Content-Length: {}\r\n", body.len());
         }
         stream.write_all(head.as_bytes()).unwrap();
