@@ -1,10 +1,12 @@
 //! Which days a request is about, and the table that answers it.
 
+use std::sync::Arc;
+
 use maltrail_core::time::Day;
 
 use crate::http::error::ApiError;
 use crate::http::params::Params;
-use crate::query::span::{MAX_DAYS, Source, Span};
+use crate::query::span::{MAX_DAYS, Range, Source, Span};
 use crate::state::AppState;
 use crate::store::scoped::Scope;
 
@@ -38,6 +40,22 @@ impl Span {
     }
 }
 
+impl Span {
+    /// Reads `days` (1 to 31, else `usual`) and `day`, the last of them (else today).
+    pub(crate) fn read_last(params: &Params, today: Day, usual: usize) -> Result<Self, ApiError> {
+        let days = params.number("days", MAX_DAYS as usize)?.unwrap_or(usual);
+        if days == 0 {
+            return Err(ApiError::parameter("`days` is at least 1."));
+        }
+        let to = params.day("day")?.unwrap_or(today);
+        let back = i32::try_from(days - 1).unwrap_or(0);
+        Ok(Self {
+            from: to.plus(-back),
+            to,
+        })
+    }
+}
+
 impl AppState {
     /// The table of one day or of several together. Loading takes no place from other questions.
     pub(crate) async fn source(&self, span: Span, scope: Scope) -> Result<Source, ApiError> {
@@ -49,12 +67,17 @@ impl AppState {
             let store = self.store.clone();
             return Ok(Source::Day { store, day, scope });
         }
+        Ok(Source::Range(self.range(span, scope).await?))
+    }
+
+    /// Days together, also a single one.
+    pub(crate) async fn range(&self, span: Span, scope: Scope) -> Result<Arc<Range>, ApiError> {
+        let state = self.clone();
         let turn = self.answers.turn.acquire().await;
         let _turn = turn.map_err(|_| ApiError::unavailable())?;
         let made = tokio::task::spawn_blocking(move || {
             state.answers.ranges.get(&state.store, span, &scope)
         });
-        let range = made.await.map_err(|_| ApiError::unavailable())??;
-        Ok(Source::Range(range))
+        Ok(made.await.map_err(|_| ApiError::unavailable())??)
     }
 }

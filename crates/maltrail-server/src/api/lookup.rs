@@ -72,7 +72,7 @@ pub(crate) async fn check(
 }
 
 /// The row of the value without scheme and last slash, of its host, or of a parent of the host.
-fn find<'a>(set: &'a TrailSet, text: &str, audience: Audience) -> Option<Trail<'a>> {
+pub(super) fn find<'a>(set: &'a TrailSet, text: &str, audience: Audience) -> Option<Trail<'a>> {
     let value = text.split_once("://").map_or(text, |(_, rest)| rest);
     let value = value.strip_suffix('/').unwrap_or(value);
     let host = value.split(['/', '?', '#']).next().unwrap_or_default();

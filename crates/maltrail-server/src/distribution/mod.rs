@@ -192,6 +192,11 @@ impl Distribution {
         self.0.wake.notify_all();
     }
 
+    /// `TRAILS_FILE`.
+    pub(crate) fn trails_file(&self) -> &std::path::Path {
+        &self.0.config.file
+    }
+
     /// A place to send a file, if this address may have one more.
     pub(crate) fn place(&self, address: IpAddr) -> Result<transfer::Place, ApiError> {
         self.0

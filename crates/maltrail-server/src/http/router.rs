@@ -81,6 +81,17 @@ pub(crate) const ROUTES: &[Route] = &[
     // Answers as files, and what is known beside the threats of a day.
     route("/api/v1/export", Access::Read, || get(api::export::export)),
     route("/api/v1/query", Access::Read, || get(api::query::query)),
+    route("/api/v1/threats/{id}/events", Access::Read, || {
+        get(api::threat_events::events)
+    }),
+    route("/api/v1/threats/{id}/history", Access::Read, || {
+        get(api::history::history)
+    }),
+    route("/api/v1/entities/{kind}/{value}", Access::Read, || {
+        get(api::entities::entity)
+    }),
+    route("/api/v1/feeds", Access::Read, || get(api::feeds::feeds)),
+    route("/api/v1/stats", Access::ReadAll, || get(api::stats::stats)),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
     }),

@@ -433,7 +433,7 @@ fn raise(counts: &mut [u32], ids: &Set) {
 }
 
 /// The most frequent texts. Only those that can be among them are copied.
-fn top_ids(counts: &[u32], dict: &Dict) -> Vec<FacetValue> {
+pub(crate) fn top_ids(counts: &[u32], dict: &Dict) -> Vec<FacetValue> {
     let mut ids: Vec<(u32, u32)> = (0..)
         .zip(counts)
         .filter(|&(id, &count)| count > 0 && !dict.get(id).is_empty())

@@ -254,13 +254,23 @@ impl DayReader {
         Ok(Self { connection })
     }
 
-    /// The newest `limit` events of an atom.
-    pub(crate) fn newest(&self, atom: u32, limit: usize) -> Result<Vec<EventRow>, IndexError> {
+    /// The newest `limit` events of an atom before a place in time and day file.
+    pub(crate) fn newest(
+        &self,
+        atom: u32,
+        (time, offset): (Timestamp, u64),
+        limit: usize,
+    ) -> Result<Vec<EventRow>, IndexError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT eid, time, hour, atom, sensor, sport, dst, dport, proto, offset, len FROM event
-             WHERE atom = ?1 ORDER BY time DESC LIMIT ?2",
+             WHERE atom = ?1 AND time <= ?2 AND (time < ?2 OR offset < ?3)
+             ORDER BY time DESC, offset DESC LIMIT ?4",
         )?;
-        let rows = statement.query_map(params![atom, limit as i64], event_row)?;
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let rows = statement.query_map(
+            params![atom, time.micros(), offset, limit as i64],
+            event_row,
+        )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
