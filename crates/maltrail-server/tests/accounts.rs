@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -410,6 +410,11 @@ fn a_stream_ends_with_its_token() {
         let mut stream = server.client().open("GET", &path, &headers, b"");
         let (status, _) = support::read_head(&mut stream);
         assert_eq!(status, 200);
+        // It listens once it has said so.
+        let mut hello = String::new();
+        while !hello.contains("hello") && !hello.contains("connected") {
+            assert!(stream.read_line(&mut hello).unwrap() > 0, "{hello}");
+        }
         assert_eq!(ann.delete(&format!("/api/v1/tokens/{id}")).status, 204);
         server.send(&datagram(1, "10.0.0.1", "after.example"));
         let mut rest = String::new();

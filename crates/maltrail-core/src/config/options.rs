@@ -130,9 +130,6 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 pub const PENDING: &[&str] = &[
     "IP_ALIASES",
     "HEADER_LOGO",
-    "INDEX_MAX_SIZE",
-    "RETENTION_DAYS",
-    "COMPRESS_AFTER_DAYS",
     "ALERT_WEBHOOK_URL",
     "ALERT_SEVERITY",
     "ALERT_FORMAT",
@@ -422,7 +419,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Size,
         "10GB",
         Commented("10GB"),
-        "Size of the event index; beyond it the oldest days leave the index (their log files stay).",
+        "Size of the event index; beyond it the oldest days leave the index (their log files stay) and are indexed again when somebody asks for them.",
     ),
     row(
         "RETENTION_DAYS",
@@ -430,7 +427,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         int(0, 36_500),
         "0",
         Commented("365"),
-        "Delete log files older than this many days; 0 keeps everything.",
+        "Delete the files of days older than this many days, packed ones and the index too; 0 keeps everything.",
     ),
     row(
         "COMPRESS_AFTER_DAYS",
@@ -438,7 +435,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         int(0, 36_500),
         "0",
         Commented("30"),
-        "Compress log files older than this many days; 0 never does.",
+        "Pack the log files of days older than this many days to `DATE.log.gz`, which stay searchable; 0 never does.",
     ),
     row(
         "FAIL2BAN_REGEX",
@@ -1295,7 +1292,7 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#RETENTION_DAYS").expect("the line");
+        let (before, _) = file.split_once("#ALERT_SEVERITY").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
         assert!(is_pending("ALERT_FORMAT") && !is_pending("BLACKLIST_SSH"));
     }

@@ -571,10 +571,10 @@ mod tests {
     #[test]
     fn options_without_effect_are_named_unless_they_are_as_shipped() {
         assert_eq!(
-            messages("ALERT_FORMAT xyz\nRETENTION_DAYS 3\n"),
+            messages("ALERT_FORMAT xyz\nALERT_THROTTLE 3\n"),
             [
                 "maltrail.conf:1: ALERT_FORMAT: is without effect in this version",
-                "maltrail.conf:2: RETENTION_DAYS: is without effect in this version",
+                "maltrail.conf:2: ALERT_THROTTLE: is without effect in this version",
             ]
         );
         assert_eq!(

@@ -17,8 +17,10 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// Different datagrams.
+/// Different threats.
 const DISTINCT: u64 = 20_000;
+/// Where the microseconds of a datagram of [`lines::datagram`] are: behind `1234567890 "2026-01-31 12:34:56.`.
+const MICROS: std::ops::Range<usize> = 32..38;
 
 pub(crate) fn run(place: &Place, args: &Args) {
     let server = place.start("");
@@ -76,7 +78,7 @@ fn send(to: SocketAddr, rate: u64, seconds: u64) -> (u64, Duration) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(to).unwrap();
     let mut text = String::new();
-    let ready: Vec<Vec<u8>> = (0..DISTINCT)
+    let mut ready: Vec<Vec<u8>> = (0..DISTINCT)
         .map(|n| {
             lines::datagram(n, &mut text);
             text.clone().into_bytes()
@@ -88,7 +90,13 @@ fn send(to: SocketAddr, rate: u64, seconds: u64) -> (u64, Duration) {
     while sent < whole {
         let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
         for n in sent..due.min(whole) {
-            let datagram = &ready[(n % DISTINCT) as usize];
+            let datagram = &mut ready[(n % DISTINCT) as usize];
+            // The same line again would be taken for a duplicate.
+            let mut rest = n / DISTINCT + 1;
+            for digit in datagram[MICROS].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
             while socket.send(datagram).is_err() {
                 std::thread::yield_now();
             }

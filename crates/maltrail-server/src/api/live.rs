@@ -201,11 +201,8 @@ mod tests {
         std::fs::write(&path, "one\ntwo\nthr").unwrap();
         let scope = Scope::default();
         let read = |path: &std::path::Path, at: u64, scope: &Scope| {
-            read(
-                &DayFile::plain(std::fs::File::open(path).unwrap()),
-                at,
-                scope,
-            )
+            let file = DayFile::plain(std::fs::File::open(path).unwrap());
+            read(&file, at, scope)
         };
         let (_, at) = read(&path, 0, &scope).unwrap().unwrap();
         assert_eq!(at, 8);

@@ -325,7 +325,11 @@ impl Auth {
             let wanted = sha256_hex(format!("{stored}{nonce}").as_bytes());
             let same = bool::from(wanted.as_bytes().ct_eq(hash.as_bytes()));
             let right = same && !account.changed && entry.name == name;
-            found.or(right.then_some(account))
+            if right && found.is_none() {
+                Some(account)
+            } else {
+                found
+            }
         });
         let account = account.ok_or(Refused::Denied)?;
         lock(&self.backoff).succeed(peer.address, name, now);

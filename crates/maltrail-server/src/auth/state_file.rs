@@ -1,5 +1,5 @@
 //! `LOG_DIR/state.sqlite`: what cannot be rebuilt from day files. Here passwords that replace the ones in
-//! `USERS`, and sign-ins; [`audit`](crate::audit) and [`desk`](crate::desk) keep their own tables in the same
+//! `USERS`, and sign-ins; [`audit`] and [`desk`](crate::desk) keep their own tables in the same
 //! file. Mode 0600.
 //!
 //! `USERS` stays the truth: a replaced password remembers the `USERS` hash that it replaces and

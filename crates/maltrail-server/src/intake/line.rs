@@ -20,6 +20,8 @@ pub(crate) const MAX_AHEAD_SECS: i64 = 86_400;
 /// Events older than this are refused. A sensor that was offline for months may still deliver; a
 /// forger cannot create more than 367 day files.
 pub(crate) const MAX_AGE_SECS: i64 = 366 * 86_400;
+/// A disk that stays full is said again after this time.
+const REPEAT: Duration = Duration::from_secs(600);
 /// The line's own time may differ from the epoch second by the distance of two zones (26 hours).
 const MAX_ZONE_SECS: i64 = 26 * 3600;
 
@@ -204,11 +206,18 @@ impl RejectReport {
         }
     }
 
-    /// Says that a day file cannot be written.
+    /// Says that a day file cannot be written, once, and again after [`REPEAT`].
     pub(crate) fn write_failed(&mut self, error: &io::Error) {
-        if self.told_write.is_none_or(|at| at.elapsed() >= self.period) {
+        if self.told_write.is_none_or(|at| at.elapsed() >= REPEAT) {
             self.told_write = Some(Instant::now());
             tracing::error!(%error, "intake: cannot write the day file; events wait and the write is tried again. Free space or fix the permissions of LOG_DIR");
+        }
+    }
+
+    /// Says that day files can be written again.
+    pub(crate) fn write_works(&mut self) {
+        if self.told_write.take().is_some() {
+            tracing::info!("intake: the day file is written again; what waited is stored");
         }
     }
 }

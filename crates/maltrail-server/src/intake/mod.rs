@@ -103,6 +103,7 @@ fn write_batches(queue: &Receiver<Batch>, store: &Store, fleet: &Fleet, stop: &A
             }
             std::thread::sleep(RETRY);
         }
+        report.write_works();
     }
 }
 

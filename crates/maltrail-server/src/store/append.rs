@@ -2,8 +2,8 @@
 //! goes into `DATE.json` beside `DATE.log`.
 //!
 //! Guarantees: a line is counted as stored only after the write that holds it has returned; a failed
-//! write leaves its bytes here, and [`Appender::flush`] tries them again, going on after what a short
-//! write did store; a file whose last line was cut by a crash gets a line end before anything else.
+//! write leaves its bytes here, and [`Appender::flush`] tries them again, going on in the middle of a line
+//! where a full disk cut it; a file whose last line was cut by a crash gets a line end before anything else.
 //! A file that was moved away is opened anew. Bounds: [`MAX_OPEN`] files; the caller takes no further
 //! batch while a write fails, so at most one batch of lines waits here.
 
@@ -25,13 +25,12 @@ const MAX_OPEN: usize = 8;
 #[derive(Debug)]
 struct OpenDay {
     day: Day,
-    file: Option<File>,
     /// What this process appended, for days that are not in memory.
     ids: DayIds,
-    waiting: Vec<u8>,
-    /// `DATE.json`, and what waits for it.
-    json_file: Option<File>,
-    json: Vec<u8>,
+    /// `DATE.log`
+    log: Target,
+    /// `DATE.json`
+    json: Target,
     lines: u64,
     used: u64,
 }
@@ -70,12 +69,10 @@ impl Appender {
             self.store.intake().duplicates.add(1);
             return;
         }
-        open.waiting.extend_from_slice(line.as_bytes());
-        open.waiting.push(b'\n');
+        open.log.add(line);
         open.lines += 1;
         if let Some(json) = json {
-            open.json.extend_from_slice(json.as_bytes());
-            open.json.push(b'\n');
+            open.json.add(json);
         }
     }
 
@@ -94,7 +91,7 @@ impl Appender {
                     grown.push(open.day);
                 }
                 Err(error) => {
-                    (open.file, open.json_file) = (None, None);
+                    (open.log.file, open.json.file) = (None, None);
                     result = Err(error);
                 }
             }
@@ -130,11 +127,9 @@ impl OpenDay {
     fn new(day: Day) -> Self {
         Self {
             day,
-            file: None,
             ids: DayIds::default(),
-            waiting: Vec::new(),
-            json_file: None,
-            json: Vec::new(),
+            log: Target::default(),
+            json: Target::default(),
             lines: 0,
             used: 0,
         }
@@ -142,59 +137,94 @@ impl OpenDay {
 
     /// Whether something is not written yet.
     fn owes(&self) -> bool {
-        !self.waiting.is_empty() || !self.json.is_empty()
+        !self.log.waiting.is_empty() || !self.json.waiting.is_empty()
     }
 
     fn write(&mut self, store: &Store) -> io::Result<()> {
         // Not while the file is removed because it is packed.
         let _writing = lock(&store.0.writing);
         let path = dayfile::path(store.log_dir(), self.day);
-        append(&mut self.file, &path, &mut self.waiting)?;
-        append(
-            &mut self.json_file,
-            &path.with_extension("json"),
-            &mut self.json,
-        )?;
+        self.log.append(&path)?;
+        self.json.append(&path.with_extension("json"))?;
         self.lines = 0;
         Ok(())
     }
 }
 
-/// Appends what waits to the file at `path`, which is opened anew when it was moved away.
-fn append(open: &mut Option<File>, path: &Path, waiting: &mut Vec<u8>) -> io::Result<()> {
-    if waiting.is_empty() {
-        return Ok(());
+/// A file, and whole lines that wait for it.
+#[derive(Debug, Default)]
+struct Target {
+    file: Option<File>,
+    waiting: Vec<u8>,
+    /// Bytes of the first line that a failed write left in the file.
+    done: usize,
+}
+
+impl Target {
+    fn add(&mut self, line: &str) {
+        self.waiting.extend_from_slice(line.as_bytes());
+        self.waiting.push(b'\n');
     }
-    let moved = open.as_ref().is_some_and(|file| {
-        let ours = file.metadata().map(|meta| meta.ino()).ok();
-        ours != std::fs::metadata(path).map(|meta| meta.ino()).ok()
-    });
-    if moved {
-        *open = None;
-    }
-    let file = match open {
-        Some(file) => file,
-        None => {
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .append(true)
-                .read(true)
-                .create(true)
-                .mode(0o640)
-                .open(path)?;
-            end_last_line(&mut file)?;
-            open.insert(file)
+
+    /// Appends what waits to the file at `path`, which is opened anew when it was moved away. On an error, what
+    /// was written is taken off; a line of which a part was written is gone on with when that part
+    /// still ends the file, and written anew otherwise.
+    fn append(&mut self, path: &Path) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
         }
-    };
-    while !waiting.is_empty() {
-        match file.write(waiting) {
+        let moved = self.file.as_ref().is_some_and(|file| {
+            let ours = file.metadata().map(|meta| meta.ino()).ok();
+            ours != std::fs::metadata(path).map(|meta| meta.ino()).ok()
+        });
+        if moved {
+            self.file = None;
+        }
+        let is_new = self.file.is_none();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let mut options = OpenOptions::new();
+                options.append(true).read(true).create(true).mode(0o640);
+                none.insert(options.open(path)?)
+            }
+        };
+        let begun = self.waiting.get(..self.done).unwrap_or_default();
+        let goes_on = !begun.is_empty() && ends_with(file, begun)?;
+        if !goes_on && (is_new || !begun.is_empty()) {
+            end_last_line(file)?;
+        }
+        if !goes_on {
+            self.done = 0;
+        }
+        let result = write_rest(file, &self.waiting, &mut self.done);
+        let written = self.waiting.get(..self.done).unwrap_or_default();
+        let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
+        self.waiting.drain(..whole);
+        self.done -= whole;
+        result
+    }
+}
+
+fn write_rest(file: &mut File, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+    while let Some(rest) = bytes.get(*done..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => drop(waiting.drain(..count)),
+            Ok(count) => *done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+fn ends_with(file: &File, bytes: &[u8]) -> io::Result<bool> {
+    let Some(at) = file.metadata()?.len().checked_sub(bytes.len() as u64) else {
+        return Ok(false);
+    };
+    let mut end = vec![0; bytes.len()];
+    file.read_exact_at(&mut end, at)?;
+    Ok(end == bytes)
 }
 
 /// Ends a line that a crash cut. Nothing to do for an empty or whole file.
@@ -254,6 +284,39 @@ mod tests {
         appender.push(day, EventId(1), "whole", None);
         appender.flush().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "half a li\nwhole\n");
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_cut_is_gone_on_with() {
+        let (dir, mut appender, day) = appender();
+        let path = dir.path().join("2026-11-19.log");
+        appender.push(day, EventId(1), "one", None);
+        appender.flush().unwrap();
+        for (end, wanted) in [
+            // As it was left.
+            ("one\ntw", "one\ntwo\nthree\n"),
+            // Another program wrote behind it, or somebody made room.
+            ("one\ntwother\n", "one\ntwother\ntwo\nthree\n"),
+            ("one\ntwoth", "one\ntwoth\ntwo\nthree\n"),
+            ("", "two\nthree\n"),
+        ] {
+            for closed in [false, true] {
+                std::fs::write(&path, end).unwrap();
+                let target = &mut appender.days[0].log;
+                target.waiting = b"two\nthree\n".to_vec();
+                target.done = 2;
+                if closed {
+                    target.file = None;
+                }
+                appender.flush().unwrap();
+                assert_eq!(
+                    std::fs::read_to_string(&path).unwrap(),
+                    wanted,
+                    "{end:?} {closed}"
+                );
+                assert_eq!(appender.days[0].log.done, 0);
+            }
+        }
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Indexer {
     }
 
     /// Looks for day files that the index has not read to the end.
-    fn scan(&mut self) {
+    pub(super) fn scan(&mut self) {
         let Ok(days) = dayfile::list(self.store.log_dir()) else {
             return;
         };
@@ -254,7 +254,7 @@ impl Indexer {
     }
 
     /// Removes index files as wished.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let (forgotten, damaged) = {
             let mut wishes = lock(&self.store.0.wishes);
             (
@@ -279,6 +279,11 @@ impl Indexer {
                 });
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn backlog_is_empty(&self) -> bool {
+        self.backlog.is_empty()
     }
 
     /// A day of the backlog need not stay in memory.

@@ -359,3 +359,399 @@ impl Clock {
         self.jumped.is_none_or(|jumped| moment - jumped >= SETTLE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::legacy::hunt::{Needle, hunt};
+    use crate::store::dayfile::{self, DayFile};
+    use crate::store::indexer::Indexer;
+    use crate::store::known::Known;
+    use crate::store::scoped::Scope;
+    use maltrail_core::addr::NetworkSet;
+    use maltrail_core::event::EventId;
+    use maltrail_core::time::Zone;
+
+    const KEEP: Policy = Policy {
+        retention_days: 0,
+        compress_after_days: 0,
+        index_max_bytes: u64::MAX,
+    };
+    const PACK: Policy = Policy {
+        compress_after_days: 3,
+        ..KEEP
+    };
+
+    fn open(dir: &Path) -> Store {
+        Store::open(dir, Zone::UTC, usize::MAX, NetworkSet::private()).unwrap()
+    }
+
+    fn line(day: Day, n: usize) -> String {
+        format!(
+            "\"{day} 10:00:00.{n:06}\" s1 10.0.0.{} 1 8.8.8.8 53 UDP DNS x{n}.example i (static)",
+            n % 250
+        )
+    }
+
+    /// A day of `count` events that was last written a day ago.
+    fn write(store: &Store, day: Day, count: usize) -> String {
+        let text: String = (0..count).map(|n| line(day, n) + "\n").collect();
+        let path = dayfile::path(store.log_dir(), day);
+        std::fs::write(&path, &text).unwrap();
+        let before = SystemTime::now() - Duration::from_secs(86_400);
+        File::options()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .set_modified(before)
+            .unwrap();
+        text
+    }
+
+    fn today() -> Day {
+        Zone::UTC.day(Timestamp::now())
+    }
+
+    fn pass(store: &Store, policy: Policy) {
+        Caretaker::new(store.clone(), policy).pass(Timestamp::now(), Instant::now());
+    }
+
+    fn text(store: &Store, day: Day) -> String {
+        let mut chunk = Vec::new();
+        let file = DayFile::open(store.log_dir(), day).unwrap();
+        file.read_chunk(0, &mut chunk).unwrap();
+        String::from_utf8(chunk).unwrap()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let name = |entry: io::Result<std::fs::DirEntry>| {
+            entry.unwrap().file_name().into_string().unwrap()
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    fn events(store: &Store, day: Day) -> u64 {
+        store.hot(day).map_or(0, |hot| hot.table().events)
+    }
+
+    #[test]
+    fn a_packed_day_answers_as_before_and_takes_late_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let (old, young) = (today().plus(-4), today().plus(-3));
+        let before = write(&store, old, 5000);
+        write(&store, young, 10);
+        std::fs::write(dir.path().join(format!("{old}.json")), "{}\n").unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        indexer.finish(old);
+        pass(&store, PACK);
+        let json = format!("{old}.json");
+        assert_eq!(
+            names(dir.path()),
+            [
+                json.clone(),
+                format!("{old}.log.gz"),
+                format!("{young}.log"),
+                "index".into()
+            ],
+            "what was written this hour stays"
+        );
+        let before_now = SystemTime::now() - Duration::from_secs(86_400);
+        let file = File::options()
+            .append(true)
+            .open(dir.path().join(&json))
+            .unwrap();
+        file.set_modified(before_now).unwrap();
+        pass(&store, PACK);
+        assert!(names(dir.path()).contains(&format!("{json}.gz")));
+        assert_eq!(store.index().packed_files.get(), 2);
+        assert_eq!(text(&store, old), before);
+
+        let mut appender = append::Appender::new(store.clone());
+        let late = line(old, 9999);
+        appender.push(old, EventId::of_line(&late), &late, None);
+        let repeated = line(old, 7);
+        appender.push(old, EventId::of_line(&repeated), &repeated, None);
+        appender.flush().unwrap();
+        indexer.finish(old);
+        assert_eq!(
+            events(&store, old),
+            5001,
+            "and the one that was stored is no new one"
+        );
+        assert_eq!(store.index().rebuilds.get(), 0);
+        assert_eq!(text(&store, old), format!("{before}{late}\n"));
+        let needle = Needle::parse("x4321.example").unwrap();
+        let days = (old.plus(-9), young);
+        let found = hunt(
+            &store,
+            &needle,
+            days,
+            &Scope::default(),
+            Duration::from_secs(60),
+        )
+        .unwrap();
+        assert_eq!(
+            (found.scanned, found.counts.len(), found.samples.len()),
+            (2, 1, 1)
+        );
+
+        // From nothing but the archive and the late lines.
+        drop(indexer);
+        sql::remove(store.index_dir(), old);
+        let store = open(dir.path());
+        Indexer::new(store.clone()).finish(old);
+        assert_eq!(events(&store, old), 5001);
+    }
+
+    #[test]
+    fn a_crash_between_packing_and_removal_costs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let old = today().plus(-9);
+        let before = write(&store, old, 3000);
+        let plain = dayfile::path(dir.path(), old);
+        let copy = std::fs::read(&plain).unwrap();
+        pass(&store, PACK);
+        assert!(!plain.exists());
+        // As if the removal had not happened; a line came behind it.
+        let late = line(old, 70_000) + "\n";
+        std::fs::write(&plain, [&copy[..], late.as_bytes()].concat()).unwrap();
+        assert_eq!(text(&store, old), format!("{before}{late}"));
+        let file = File::options().append(true).open(&plain).unwrap();
+        file.set_modified(SystemTime::now() - 2 * QUIET).unwrap();
+        pass(&store, PACK);
+        assert_eq!(
+            std::fs::read_to_string(&plain).unwrap(),
+            late,
+            "only what is not packed stays"
+        );
+        assert_eq!(text(&store, old), format!("{before}{late}"));
+        Indexer::new(store.clone()).finish(old);
+        assert_eq!(
+            (events(&store, old), store.index().duplicates.get()),
+            (3001, 0)
+        );
+    }
+
+    #[test]
+    fn an_unfinished_line_is_ended_before_it_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let old = today().plus(-9);
+        let plain = dayfile::path(dir.path(), old);
+        std::fs::write(&plain, "half a li").unwrap();
+        let file = File::options().append(true).open(&plain).unwrap();
+        file.set_modified(SystemTime::now() - 2 * QUIET).unwrap();
+        pass(&store, PACK);
+        assert!(!plain.exists());
+        assert_eq!(text(&store, old), "half a li\n");
+    }
+
+    #[test]
+    fn old_days_are_deleted_with_all_that_belongs_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let days: Vec<Day> = [-40, -31, -30, 0, 1].map(|n| today().plus(n)).to_vec();
+        for &day in &days {
+            write(&store, day, 3);
+        }
+        std::fs::write(dir.path().join(format!("{}.json", days[0])), "{}\n").unwrap();
+        std::fs::write(dir.path().join("error.log"), "x").unwrap();
+        let mut indexer = Indexer::new(store.clone());
+        days.iter().for_each(|&day| indexer.finish(day));
+        Known::update(store.index_dir(), days[0], |known| {
+            known.events = Some((1, 1))
+        });
+        pass(
+            &store,
+            Policy {
+                compress_after_days: 35,
+                ..KEEP
+            },
+        );
+        pass(&store, KEEP);
+        assert_eq!(
+            dayfile::list(dir.path()).unwrap().len(),
+            5,
+            "nothing unless it is said"
+        );
+        let policy = Policy {
+            retention_days: 30,
+            ..KEEP
+        };
+        let now = Timestamp::now();
+        let moment = Instant::now();
+        let mut caretaker = Caretaker::new(store.clone(), policy);
+        let year = 366 * 86_400 * 1_000_000;
+        caretaker.pass(now.plus_micros(year), moment);
+        caretaker.pass(
+            now.plus_micros(year + 7_200_000_000),
+            moment + Duration::from_secs(7200),
+        );
+        assert_eq!(
+            store.index().deleted_days.get(),
+            0,
+            "a clock that jumped deletes nothing"
+        );
+        pass(&store, policy);
+        indexer.forget();
+        let left: Vec<Day> = dayfile::list(dir.path())
+            .unwrap()
+            .iter()
+            .map(|(day, _)| *day)
+            .collect();
+        assert_eq!(left, [days[4], days[3], days[2]]);
+        assert_eq!(store.index().deleted_days.get(), 2);
+        assert!(dir.path().join("error.log").exists());
+        let gone = format!("{}", days[0]);
+        assert!(
+            names(dir.path())
+                .iter()
+                .chain(&names(store.index_dir()))
+                .all(|name| !name.starts_with(&gone))
+        );
+        assert!(store.hot(days[0]).is_none() && store.hot(days[2]).is_some());
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_settles_within_a_day() {
+        let (now, moment) = (Timestamp::from_parts(1_795_500_000, 0), Instant::now());
+        let mut clock = Clock::new(now, moment);
+        let mut after = |secs: u64, clock_secs: i64| {
+            let micros = clock_secs * 1_000_000;
+            clock.is_settled(now.plus_micros(micros), moment + Duration::from_secs(secs))
+        };
+        assert!(after(600, 600));
+        assert!(after(4 * 86_400, 4 * 86_400 + 60), "drift");
+        let year = 365 * 86_400;
+        assert!(!after(4 * 86_400 + 600, year));
+        assert!(!after(5 * 86_400, year + 86_000));
+        assert!(after(5 * 86_400 + 700, year + 86_700));
+        assert!(!after(5 * 86_400 + 800, 5 * 86_400), "and back");
+    }
+
+    #[test]
+    fn the_index_is_bounded_oldest_first_and_comes_back_when_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let days: Vec<Day> = (0..6).map(|n| today().plus(n - 5)).collect();
+        let mut indexer = Indexer::new(store.clone());
+        for (n, &day) in days.iter().enumerate() {
+            write(&store, day, 1000 + n);
+            indexer.finish(day);
+        }
+        drop(indexer);
+        let store = open(dir.path());
+        let each = std::fs::metadata(sql::path(store.index_dir(), days[0]))
+            .unwrap()
+            .len();
+        let limit = files::index_bytes(store.index_dir()) - each - each / 2;
+        store.limit_index(limit);
+        let policy = Policy {
+            index_max_bytes: limit,
+            ..KEEP
+        };
+        pass(&store, policy);
+        let mut indexer = Indexer::new(store.clone());
+        indexer.forget();
+        let indexed = |day: Day| sql::path(store.index_dir(), day).exists();
+        let have: Vec<bool> = days.iter().map(|&day| indexed(day)).collect();
+        assert_eq!(have, [false, false, true, true, true, true]);
+        assert_eq!(store.index().index_evictions.get(), 2);
+        let counted = store.days(days[0], days[5], &Scope::default()).unwrap();
+        let counts: Vec<u64> = counted.iter().map(|(_, events)| *events).collect();
+        assert_eq!(
+            counts,
+            [1000, 1001, 1002, 1003, 1004, 1005],
+            "known without the index"
+        );
+        indexer.scan();
+        assert!(
+            indexer.backlog_is_empty(),
+            "removed days wait until somebody asks"
+        );
+        indexer.finish(days[0]);
+        assert!(indexed(days[0]) && events(&store, days[0]) == 1000);
+        pass(
+            &store,
+            Policy {
+                index_max_bytes: 0,
+                ..KEEP
+            },
+        );
+        indexer.forget();
+        assert!(
+            indexed(days[5]) && indexed(days[4]),
+            "today and yesterday stay"
+        );
+        assert!(!indexed(days[0]) && !indexed(days[3]));
+    }
+
+    #[test]
+    fn a_full_index_takes_no_new_old_days_and_an_orphan_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let old = today().plus(-50);
+        write(&store, old, 10);
+        let mut indexer = Indexer::new(store.clone());
+        store.limit_index(0);
+        indexer.scan();
+        assert!(indexer.backlog_is_empty());
+        store.limit_index(u64::MAX);
+        indexer.scan();
+        assert!(!indexer.backlog_is_empty());
+        assert_eq!(
+            (
+                store.index().import_days.get(),
+                store.index().import_done.get()
+            ),
+            (1, 0)
+        );
+        indexer.finish(old);
+        indexer.scan();
+        assert_eq!(
+            (
+                store.index().import_days.get(),
+                store.index().import_done.get()
+            ),
+            (1, 1)
+        );
+        std::fs::remove_file(dayfile::path(dir.path(), old)).unwrap();
+        pass(&store, KEEP);
+        indexer.forget();
+        assert_eq!(
+            files::index_bytes(store.index_dir()),
+            0,
+            "its day file is gone"
+        );
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_is_said_once_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let mut caretaker = Caretaker::new(store.clone(), KEEP);
+        caretaker.measure();
+        let disk = store.disk().unwrap();
+        assert!(
+            disk.total_bytes >= disk.free_bytes && disk.total_bytes > 0,
+            "{disk:?}"
+        );
+        let low = Disk {
+            low: true,
+            ..disk.clone()
+        };
+        let high = Disk { low: false, ..disk };
+        let now = Instant::now();
+        caretaker.warn(&high, now);
+        assert!(caretaker.warn(&low, now));
+        assert!(!caretaker.warn(&low, now + Duration::from_secs(3600)));
+        assert!(caretaker.warn(&low, now + REPEAT));
+        assert!(!caretaker.warn(&high, now + REPEAT));
+        assert!(caretaker.warn(&low, now + REPEAT));
+    }
+}
