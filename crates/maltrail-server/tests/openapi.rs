@@ -125,7 +125,7 @@ fn answers_fit_their_schemas() {
         let query = if path == "/api/v1/threats" {
             "?include=facets,histogram"
         } else {
-            "?q=sev:high"
+            "?q=sev:high&indicator=evil.com"
         };
         let answer = client.get(&format!("{url}{query}"));
         assert_eq!(answer.status, 200, "{url}: {}", answer.text());

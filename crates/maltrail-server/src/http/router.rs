@@ -90,6 +90,9 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/v1/entities/{kind}/{value}", Access::Read, || {
         get(api::entities::entity)
     }),
+    route("/api/v1/explain", Access::Read, || {
+        get(api::explain::explain)
+    }),
     route("/api/v1/feeds", Access::Read, || get(api::feeds::feeds)),
     route("/api/v1/stats", Access::ReadAll, || get(api::stats::stats)),
     route("/api/v1/openapi.json", Access::Public, || {

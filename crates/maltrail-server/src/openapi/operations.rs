@@ -156,6 +156,8 @@ fn answers() -> Vec<Operation> {
         op(get, "/api/v1/query", "threats", "What a search means, part by part", api::query::query).with(&[Q]),
         op(get, "/api/v1/entities/{kind}/{value}", "threats", "What is known of an address (ip), name (domain), trail or sensor", api::entities::entity)
             .with(&[DAYS, DAY]),
+        op(get, "/api/v1/explain", "server", "Whether an indicator is reported, and why", api::explain::explain)
+            .with(&[("indicator", "Name, address, network, URL, path, digest or user agent, also defanged.", text)]),
         op(get, "/api/v1/days", "server", "Days with events, and how many", api::days::days).with(&[
             ("from", "First day; a year before the last without.", day),
             ("to", "Last day; today without.", day),
