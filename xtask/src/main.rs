@@ -83,6 +83,17 @@ fn bless() -> anyhow::Result<()> {
         maltrail_core::config::options::shipped_file(),
     )?;
     println!("maltrail.conf is written from the option table");
+    let test = [
+        "test",
+        "--package",
+        "maltrail-server",
+        "--test",
+        "openapi",
+        "snapshot",
+    ];
+    let done = shell::cargo(test).env("BLESS", "1").quiet().status()?;
+    anyhow::ensure!(done, "the API's description could not be written");
+    println!("crates/maltrail-server/tests/openapi.json is written from the handlers");
     Ok(())
 }
 

@@ -42,7 +42,8 @@ pub(crate) struct Change<'a> {
 }
 
 /// A recorded change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 pub(crate) struct Entry {
     pub(crate) id: i64,
     /// RFC 3339.

@@ -28,7 +28,8 @@ const MAX_FILE: u64 = 64 << 10;
 pub(crate) const SILENT_SECS: i64 = 90;
 
 /// What was heard of one sensor.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = Sensor)]
 pub(crate) struct Contact {
     /// Its name.
     pub(crate) sensor: String,
@@ -39,6 +40,7 @@ pub(crate) struct Contact {
     /// Whether that is too long.
     pub(crate) silent: bool,
     /// The sender of the datagram; `None` for a file on this machine.
+    #[schema(value_type = Option<String>)]
     pub(crate) from: Option<IpAddr>,
     /// How far its clock is ahead of ours, in seconds.
     pub(crate) clock_ahead: Option<i64>,

@@ -20,6 +20,7 @@ mod fleet;
 mod http;
 mod intake;
 mod legacy;
+pub mod openapi;
 mod query;
 mod services;
 mod state;

@@ -37,6 +37,8 @@ pub(crate) struct Services {
     /// `HOME_LAT`, `HOME_LON`
     pub(crate) home: Option<(f64, f64)>,
     pub(crate) distribution: Distribution,
+    /// For answers about the whole installation.
+    pub(crate) config: Config,
 }
 
 impl Services {
@@ -70,6 +72,7 @@ impl Services {
             hunts: Semaphore::new(HUNTS),
             home: server.home,
             distribution: Distribution::new(config),
+            config: config.clone(),
         }
     }
 }

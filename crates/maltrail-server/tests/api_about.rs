@@ -274,3 +274,64 @@ fn feeds_and_numbers_are_told() {
     assert_eq!(stats["stored"]["first"], json!(DAY));
     finish(server);
 }
+
+#[test]
+fn explain_says_what_the_sensor_s_command_says() {
+    let server = fixture();
+    let admin = server.signed_in("admin", PASSWORD);
+    let path = server.log_dir.join("test.conf");
+    let environment = maltrail_core::config::Environment::of_process();
+    let (config, _) = maltrail_core::config::Config::load(&path, &environment).unwrap();
+    let facts = maltrail_explain::Facts::load(&config, &environment).unwrap();
+    for (indicator, reported) in [
+        ("hxxp://www[.]evil[.]com/x", true),
+        ("1.2.3.4:80", true),
+        ("internal-secret.corp", true),
+        ("unlisted.example", false),
+        ("198.51.100.0/24", false),
+        ("curl/8.5.0", false),
+    ] {
+        let encoded = indicator
+            .replace('/', "%2F")
+            .replace('[', "%5B")
+            .replace(']', "%5D");
+        let answer = get(&admin, &format!("/api/v1/explain?indicator={encoded}"));
+        let wanted = maltrail_explain::answer(&facts, indicator).unwrap().json();
+        assert_eq!(answer, wanted, "{indicator}");
+        assert_eq!(answer["reported"], json!(reported), "{indicator}");
+    }
+    for (name, reported) in [
+        ("admin", true),
+        ("loose", true),
+        ("masked", false),
+        ("exact", false),
+    ] {
+        let client = server.signed_in(name, PASSWORD);
+        let answer = get(&client, "/api/v1/explain?indicator=internal-secret.corp");
+        assert_eq!(answer["reported"], json!(reported), "{name}");
+        assert_eq!(
+            answer.to_string().contains("supersecretname"),
+            reported,
+            "{name}"
+        );
+        let text = get(&client, "/api/v1/explain?indicator=evil.com").to_string();
+        assert!(
+            reported || !text.contains(server.log_dir.to_str().unwrap()),
+            "{name}: {text}"
+        );
+    }
+    for bad in [
+        "",
+        "indicator=",
+        "indicator=%20",
+        &format!("indicator={}", "x".repeat(9000)),
+    ] {
+        let answer = admin.get(&format!("/api/v1/explain?{bad}"));
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (400, &json!("parameter")),
+            "{bad:.20}"
+        );
+    }
+    finish(server);
+}

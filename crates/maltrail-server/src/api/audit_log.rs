@@ -10,7 +10,8 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditList)]
 pub(crate) struct Answer {
     entries: Vec<audit::Entry>,
     next: Option<String>,

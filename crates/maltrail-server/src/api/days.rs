@@ -15,12 +15,14 @@ const MAX_SPAN: i64 = 3660;
 /// Longest span for restricted users: each day is counted event by event.
 const MAX_SCOPED_SPAN: i64 = 366;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DayList)]
 pub(crate) struct Answer {
     days: Vec<DayInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = StoredDay)]
 struct DayInfo {
     day: String,
     events: u64,

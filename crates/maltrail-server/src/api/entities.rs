@@ -37,7 +37,8 @@ const MAX_THREATS: usize = 100;
 /// Longest value in bytes.
 const MAX_VALUE: usize = 2048;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Entity)]
 pub(crate) struct Answer {
     kind: &'static str,
     value: String,
@@ -57,7 +58,7 @@ pub(crate) struct Answer {
     listed: Option<Listed>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Listed {
     trail: String,
     info: String,

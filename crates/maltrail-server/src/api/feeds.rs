@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::http::error::ApiError;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = FeedList)]
 pub(crate) struct Answer {
     feeds: Vec<Feed>,
     /// When the trails were last looked at; null when there is no file of trails.
@@ -20,7 +21,7 @@ pub(crate) struct Answer {
     age_secs: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Feed {
     name: String,
     host: String,

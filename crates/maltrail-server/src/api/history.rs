@@ -14,7 +14,8 @@ use crate::state::AppState;
 /// Days that are told unless `days` says otherwise.
 const USUAL_DAYS: usize = 30;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ThreatHistory)]
 pub(crate) struct Answer {
     id: String,
     /// First and last event of these days.
@@ -26,7 +27,8 @@ pub(crate) struct Answer {
     days: Vec<DayInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DayCount)]
 pub(crate) struct DayInfo {
     pub(crate) day: String,
     pub(crate) events: u64,

@@ -7,6 +7,7 @@ pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod entities;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod feeds;
 pub(crate) mod geo;

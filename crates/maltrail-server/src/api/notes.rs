@@ -16,13 +16,13 @@ use crate::http::params::Params;
 use crate::state::AppState;
 
 /// The thread of a threat.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Notes {
     notes: Vec<Note>,
 }
 
 /// The text of a note.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoteBody {
     text: String,

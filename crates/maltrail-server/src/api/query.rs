@@ -11,7 +11,8 @@ use crate::query::ast::{Expr, Field};
 use crate::query::outline::outline;
 use crate::query::parse::{Chip, chips, parse};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = QueryOutline)]
 pub(crate) struct Answer {
     query: String,
     /// The whole, see `docs/search.md`.
@@ -22,7 +23,8 @@ pub(crate) struct Answer {
     fields: Vec<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = QueryPart)]
 struct ChipInfo {
     /// As it is written.
     text: String,

@@ -8,7 +8,8 @@ use crate::fleet::Contact;
 use crate::http::error::ApiError;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SensorList)]
 pub(crate) struct Answer {
     sensors: Vec<Contact>,
 }

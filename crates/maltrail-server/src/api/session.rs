@@ -14,7 +14,7 @@ use crate::http::middleware::COOKIE;
 use crate::state::AppState;
 
 /// Who asks and what the page has to show.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SessionInfo {
     user: Option<String>,
     role: Option<&'static str>,
@@ -60,7 +60,7 @@ pub(crate) async fn session(
     Json(info(&state, &identity, peer))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct LoginBody {
     username: String,
     password: String,
@@ -95,7 +95,7 @@ pub(crate) async fn logout(
         .into_response()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct PasswordBody {
     current: String,
     new: String,

@@ -12,7 +12,7 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SignIn {
     id: String,
     user: String,
@@ -26,7 +26,8 @@ pub(crate) struct SignIn {
     current: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SignInList)]
 pub(crate) struct Answer {
     sessions: Vec<SignIn>,
     next: Option<String>,
@@ -97,7 +98,7 @@ pub(crate) async fn end(
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Ended {
     ended: usize,
 }

@@ -9,7 +9,8 @@ use crate::http::error::ApiError;
 use crate::state::AppState;
 use crate::store::dayfile;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Stats)]
 pub(crate) struct Answer {
     version: &'static str,
     today: Today,
@@ -22,14 +23,14 @@ pub(crate) struct Answer {
     index: Value,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Today {
     day: String,
     threats: u64,
     events: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Stored {
     days: usize,
     first: Option<String>,

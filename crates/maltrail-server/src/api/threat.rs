@@ -22,7 +22,8 @@ use crate::store::sql::IndexError;
 /// Events in an answer.
 const NEWEST: usize = 200;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ThreatDetail)]
 pub(crate) struct Answer {
     threat: Row,
     events: Vec<EventInfo>,

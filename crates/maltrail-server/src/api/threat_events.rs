@@ -34,7 +34,8 @@ const MAX_BLOCKS: usize = 20;
 /// Before this place lies everything.
 pub(crate) const NEWEST_FIRST: (Timestamp, u64) = (Timestamp::from_micros(i64::MAX), u64::MAX);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EventList)]
 pub(crate) struct Answer {
     events: Vec<EventInfo>,
     /// Events of the threat on that day.
@@ -43,7 +44,8 @@ pub(crate) struct Answer {
 }
 
 /// One event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Event)]
 pub(crate) struct EventInfo {
     time: String,
     sensor: String,

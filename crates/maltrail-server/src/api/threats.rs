@@ -19,7 +19,8 @@ use crate::query::span::{DaySum, Source, Span};
 use crate::state::AppState;
 use crate::store::Store;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ThreatList)]
 pub(crate) struct Answer {
     /// Of one day.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TokenInfo {
     id: String,
     name: String,
@@ -50,7 +50,8 @@ fn info(state: &AppState, token: Token) -> TokenInfo {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TokenList)]
 pub(crate) struct Answer {
     tokens: Vec<TokenInfo>,
     next: Option<String>,
@@ -77,7 +78,7 @@ pub(crate) async fn list(
     }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenBody {
     name: String,
@@ -93,7 +94,7 @@ fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<u32>>, D::
 }
 
 /// A new token; its text is shown once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Made {
     token: String,
     #[serde(flatten)]

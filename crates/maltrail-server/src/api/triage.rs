@@ -29,7 +29,7 @@ use crate::store::table::DayTable;
 const NAMED: usize = 5;
 
 /// A change to threats. Name them by `ids` or by `all`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TriageBody {
     /// `YYYY-MM-DD`; today without.
@@ -52,7 +52,7 @@ pub(crate) struct TriageBody {
 }
 
 /// A search as `GET /api/v1/threats` has it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
     #[serde(default)]
@@ -64,7 +64,7 @@ pub(crate) struct Search {
 }
 
 /// What a change did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Changed {
     /// Threats that were named.
     selected: usize,
@@ -232,7 +232,7 @@ impl Named {
 }
 
 /// A case as the list shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct CaseInfo {
     id: String,
     status: Status,
@@ -262,7 +262,7 @@ impl CaseInfo {
 }
 
 /// Everything that was decided, on any day.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct CaseList {
     cases: Vec<CaseInfo>,
     total: usize,
@@ -304,14 +304,14 @@ pub(crate) async fn list(
 }
 
 /// A tag in use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TagInfo {
     tag: String,
     threats: usize,
 }
 
 /// Tags in use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TagList {
     tags: Vec<TagInfo>,
 }
@@ -326,7 +326,7 @@ pub(crate) async fn tags(State(state): State<AppState>) -> Json<TagList> {
 }
 
 /// Accounts that a threat can be given to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Assignees {
     assignees: Vec<String>,
 }

@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::state::AppState;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct User {
     name: String,
     /// Absent for an account that left `USERS`, as the following.
@@ -48,7 +48,8 @@ impl From<Person> for User {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = UserList)]
 pub(crate) struct Answer {
     users: Vec<User>,
     next: Option<String>,
@@ -77,7 +78,7 @@ async fn people(state: &AppState) -> Result<Vec<Person>, ApiError> {
     })
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RoleBody {
     role: String,

@@ -16,13 +16,13 @@ use crate::http::error::ApiError;
 use crate::state::AppState;
 
 /// Views that the asker sees.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Views {
     views: Vec<View>,
 }
 
 /// The number of a new view.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ViewId {
     id: i64,
 }
@@ -93,7 +93,7 @@ pub(crate) async fn delete(
 }
 
 /// Names of addresses.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Aliases {
     aliases: Vec<Alias>,
 }
@@ -112,7 +112,7 @@ pub(crate) async fn aliases(
 }
 
 /// The name of an address; empty takes it away.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AliasBody {
     label: String,

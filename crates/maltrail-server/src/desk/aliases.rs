@@ -15,7 +15,7 @@ pub(crate) const MAX_ALIASES: u32 = 20_000;
 const LABEL_CHARS: usize = 40;
 
 /// A name for an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Alias {
     /// An address; from `IP_ALIASES` also a network or a range, as written there.
     pub(crate) address: String,

@@ -15,7 +15,9 @@ pub(crate) const TAG_CHARS: usize = 24;
 const MAX_TOUCHED: usize = 10_000;
 
 /// Where the work on a threat stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     #[default]

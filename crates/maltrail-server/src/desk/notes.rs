@@ -17,7 +17,7 @@ pub(crate) const MAX_OF_THREAT: u32 = 500;
 const NOTE_CHARS: usize = 4000;
 
 /// A note.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Note {
     pub(crate) id: i64,
     /// The threat's id, 16 hex digits.

@@ -16,7 +16,7 @@ const NAME_CHARS: usize = 60;
 const QUERY_BYTES: usize = 4096;
 
 /// A view as somebody sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct View {
     pub(crate) id: i64,
     pub(crate) name: String,
@@ -30,7 +30,7 @@ pub(crate) struct View {
 }
 
 /// A new view, or all of a changed one.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewView {
     pub(crate) name: String,

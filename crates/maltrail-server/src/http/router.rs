@@ -90,8 +90,14 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/api/v1/entities/{kind}/{value}", Access::Read, || {
         get(api::entities::entity)
     }),
+    route("/api/v1/explain", Access::Read, || {
+        get(api::explain::explain)
+    }),
     route("/api/v1/feeds", Access::Read, || get(api::feeds::feeds)),
     route("/api/v1/stats", Access::ReadAll, || get(api::stats::stats)),
+    route("/api/v1/openapi.json", Access::Public, || {
+        get(crate::openapi::document)
+    }),
     route("/ping", Access::Public, || {
         get(api::legacy::ping).post(api::legacy::ping)
     }),
@@ -184,7 +190,7 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
@@ -210,7 +216,7 @@ pub(super) mod tests {
 
     /// Accounts: an admin, one who sees some networks, restricted ones with and without networks, one with the
     /// shipped password.
-    pub(in crate::http) fn state(dir: &std::path::Path, with_users: bool) -> AppState {
+    pub(crate) fn state(dir: &std::path::Path, with_users: bool) -> AppState {
         let users = format!(
             "USERS\n    admin:{SECRET}:0:\n    analyst:{SECRET}:1000:10.0.0.0/8\n    some:{SECRET}:0:10.0.0.0/8\n    masked:{SECRET}:1001:\n    lowered:{SECRET}:0:\n    raised:{SECRET}:1002:\n    new:{SHIPPED}:0:\n"
         );
@@ -250,7 +256,7 @@ pub(super) mod tests {
     }
 
     /// A request with an empty JSON object, as the page sends it.
-    pub(in crate::http) fn request(
+    pub(crate) fn request(
         path: &str,
         method: Method,
         address: [u8; 4],

@@ -129,14 +129,14 @@ impl Sort {
 }
 
 /// Threats and events.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Whole {
     threats: u64,
     events: u64,
 }
 
 /// A number per severity.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 pub(crate) struct PerSeverity {
     high: u64,
     medium: u64,
@@ -154,14 +154,14 @@ impl PerSeverity {
 }
 
 /// One value of a facet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct FacetValue {
     value: String,
     count: u64,
 }
 
 /// How the filtered threats spread over columns.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Facets {
     severity: Vec<FacetValue>,
     #[serde(rename = "type")]
@@ -179,7 +179,7 @@ pub(crate) struct Facets {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Page {
     pub(crate) generation: u64,
     pub(crate) total: u64,

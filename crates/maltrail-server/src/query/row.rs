@@ -12,14 +12,15 @@ use crate::store::uid::uid_text;
 pub(crate) const MAX_VALUES: usize = 100;
 
 /// A set of values.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Values {
     values: Vec<String>,
     total: usize,
 }
 
 /// One row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Threat)]
 pub(crate) struct Row {
     pub(crate) id: String,
     uid: String,

@@ -101,7 +101,7 @@ pub(crate) struct Range {
 }
 
 /// One day of a range, filtered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct DaySum {
     pub(crate) day: String,
     pub(crate) threats: u64,

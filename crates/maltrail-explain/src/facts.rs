@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use maltrail_core::addr::{NetworkSet, parse_ip, parse_net};
@@ -17,10 +18,9 @@ use maltrail_feeds::explain::{Line, Named, Question, covering_line};
 use maltrail_feeds::update::sudo_owner;
 use maltrail_feeds::{embedded, load};
 
-use crate::trails;
-
-pub(super) struct Facts {
-    pub(super) trails: TrailSet,
+/// Everything that an answer looks at.
+pub struct Facts {
+    pub(super) trails: Arc<TrailSet>,
     pub(super) agents: UserAgents,
     pub(super) whitelists: Vec<Named>,
     pub(super) user_whitelist: Option<String>,
@@ -37,17 +37,31 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn load(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
-        let whitelist = trails::whitelist(config)?;
+    /// With the set of `TRAILS_FILE`, as the sensor loads it.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read.
+    pub fn load(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
+        let whitelist = load::whitelist(&config.trails, &config.root)?;
         let owner = sudo_owner(environment);
         let (set, origins) = load::trail_set(&config.trails, &whitelist, owner)?;
-        let mut notes = Vec::new();
+        let mut facts = Self::over(config, Arc::new(set))?;
         if matches!(origins, load::Origins::BuiltIn) {
-            notes.push(format!(
+            let note = format!(
                 "there is no `{}` yet: only the built-in trails were looked at",
                 config.trails.file.display()
-            ));
+            );
+            facts.notes.insert(0, note);
         }
+        Ok(facts)
+    }
+
+    /// With a set that is loaded already.
+    ///
+    /// # Errors
+    /// When the catalog or a list cannot be read.
+    pub fn over(config: &Config, trails: Arc<TrailSet>) -> anyhow::Result<Self> {
+        let mut notes = Vec::new();
         let folder = config
             .trails
             .file
@@ -72,12 +86,15 @@ impl Facts {
         let mut ignore = files(config, "ignore_events.txt");
         ignore.extend(config.output.ignore_list.as_deref().and_then(read));
         let disabled = config.trails.disabled_info.as_deref();
+        let agent_list = read(&config.root.join("data/ua.txt"))
+            .or_else(|| built_in("ua.txt").pop())
+            .context("there is no list of user agents")?;
+        let agents = UserAgents::parse(&agent_list.text)
+            .with_context(|| format!("cannot use `{}`", agent_list.name))?;
         Ok(Self {
-            trails: set,
-            agents: trails::user_agents(config)?,
-            agent_list: read(&config.root.join("data/ua.txt"))
-                .or_else(|| built_in("ua.txt").pop())
-                .context("there is no list of user agents")?,
+            trails,
+            agents,
+            agent_list,
             whitelists,
             user_whitelist: config
                 .trails

@@ -1,28 +1,29 @@
-//! `sensor explain`: whether an indicator is reported, by which key, from which lists, and what hides it.
+//! Whether an indicator is reported, by which key, from which lists, and what hides it: the answer of `sensor
+//! explain` and of `GET /api/v1/explain`, which is one.
 //!
-//! Exit code 0: reported; 1: not reported; 2: no answer. Lookups are those of the engine
-//! ([`maltrail_engine::lookup`]), whitelists are asked line by line, lists come from the catalog.
+//! Lookups are those of the engine ([`maltrail_engine::lookup`]), whitelists are asked line by line, lists come
+//! from the catalog. Nothing is changed by asking. Bounds: an indicator has at most [`INDICATOR_BYTES`], of a
+//! network or an address at most [`SHOWN_ROWS`] rows are named.
 
 mod facts;
 mod render;
 
 use std::net::IpAddr;
 
-use maltrail_core::config::{Config, Environment};
 use maltrail_core::trail::TrailSet;
 use maltrail_engine::lookup::{self, Match};
 use maltrail_feeds::catalog::Listing;
+pub use maltrail_feeds::explain::INDICATOR_BYTES;
 use maltrail_feeds::explain::{Indicator, Line, Question, covering_line, host_of};
 
-use crate::console::say;
-use facts::Facts;
+pub use facts::Facts;
 
 /// Most rows of a network that are named.
 const SHOWN_ROWS: usize = 20;
 
 /// What is known about an indicator.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub struct Answer {
     asked: String,
     kind: &'static str,
     hits: Vec<Hit>,
@@ -58,33 +59,54 @@ struct Unused {
 }
 
 impl Answer {
-    fn is_flagged(&self) -> bool {
+    /// Whether it is reported.
+    pub fn is_flagged(&self) -> bool {
         !self.hits.is_empty() && self.hidden.is_empty()
+    }
+
+    /// The answer for a person.
+    pub fn text(&self) -> String {
+        render::text(self)
+    }
+
+    /// The answer as one object.
+    pub fn json(&self) -> serde_json::Value {
+        render::json(self)
+    }
+
+    /// The answer for somebody who must not see some rows (by label and reference): as if no list had them.
+    /// Notes and advice, which may speak of them and of files, go too.
+    pub fn without(mut self, hidden: impl Fn(&str, &str) -> bool) -> Self {
+        let seen = |listing: &Listing| !hidden(&listing.info, &listing.reference);
+        self.hits
+            .retain(|hit| !hidden(&hit.found.info, &hit.found.reference));
+        self.hits
+            .iter_mut()
+            .for_each(|hit| hit.listings.retain(seen));
+        self.unused
+            .iter_mut()
+            .for_each(|unused| unused.listings.retain(seen));
+        self.unused.retain(|unused| !unused.listings.is_empty());
+        self.without_files()
+    }
+
+    /// The answer for somebody who has nothing to do with the files of the installation.
+    pub fn without_files(mut self) -> Self {
+        self.notes.clear();
+        self.advice.clear();
+        for hidden in &mut self.hidden {
+            let name = hidden.line.file.rsplit('/').next().unwrap_or_default();
+            hidden.line.file = name.to_owned();
+        }
+        self
     }
 }
 
-/// Answers and prints; whether the indicator is reported.
+/// What is known about `indicator`.
 ///
 /// # Errors
-/// When the text is no indicator or the set cannot be read.
-pub(crate) fn run(
-    config: &Config,
-    environment: &Environment,
-    indicator: &str,
-    as_json: bool,
-) -> anyhow::Result<bool> {
-    let facts = Facts::load(config, environment)?;
-    let answer = answer(&facts, indicator)?;
-    say(&if as_json {
-        render::json(&answer).to_string()
-    } else {
-        render::text(&answer)
-    });
-    Ok(answer.is_flagged())
-}
-
-/// What is known about `indicator`.
-fn answer(facts: &Facts, indicator: &str) -> anyhow::Result<Answer> {
+/// When the text is no indicator.
+pub fn answer(facts: &Facts, indicator: &str) -> anyhow::Result<Answer> {
     let what = Indicator::parse(indicator).map_err(anyhow::Error::msg)?;
     let mut answer = Answer {
         asked: indicator.trim().to_owned(),

@@ -7,7 +7,18 @@ use maltrail_feeds::catalog::Listing;
 use serde_json::{Value, json};
 
 use super::Answer;
-use crate::commands::clean;
+
+/// The text without characters that a terminal would act on.
+fn clean(text: &str) -> String {
+    let letter = |letter: char| {
+        if letter.is_control() {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    };
+    text.chars().map(letter).collect()
+}
 
 /// The answer in lines.
 pub(super) fn text(answer: &Answer) -> String {
