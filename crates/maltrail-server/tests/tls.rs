@@ -254,7 +254,7 @@ fn a_silent_handshake_holds_up_nobody_and_ends() {
     }
     let took = began.elapsed();
     assert!(
-        (Duration::from_secs(8)..Duration::from_secs(15)).contains(&took),
+        (Duration::from_secs(8)..Duration::from_secs(30)).contains(&took),
         "closed after {took:?}"
     );
     server.stop();
