@@ -7,4 +7,5 @@ mod access;
 mod list;
 mod page;
 mod scene;
+mod triage;
 mod units;
