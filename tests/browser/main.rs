@@ -6,5 +6,6 @@
 mod access;
 mod list;
 mod page;
+mod reference;
 mod scene;
 mod units;
