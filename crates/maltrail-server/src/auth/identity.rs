@@ -85,9 +85,15 @@ impl Identity {
             .is_none_or(|bearer| bearer.grants.has(grant))
     }
 
-    /// Whether the account is of this role or a higher one.
+    /// Whether the asker acts in this role or a higher one. A token acts as an analyst or an admin only with
+    /// the scope of that, whatever its account is.
     pub(crate) fn is_at_least(&self, role: Role) -> bool {
-        self.state == State::Open && self.role.is_some_and(|has| has >= role)
+        let granted = match role {
+            Role::Viewer => true,
+            Role::Analyst => self.grants(Grant::Write) || self.grants(Grant::Admin),
+            Role::Admin => self.grants(Grant::Admin),
+        };
+        granted && self.state == State::Open && self.role.is_some_and(|has| has >= role)
     }
 
     /// Whether the names of the operator's own trails are for the asker.
@@ -107,5 +113,50 @@ impl Identity {
                 None => format!("token {}", bearer.name),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_acts_in_the_role_of_its_scopes() {
+        let act = |scopes: &str, has: Role, role: Role| {
+            let mut identity = Identity::nobody(State::Open);
+            identity.role = Some(has);
+            identity.bearer = Some(Bearer {
+                text: "mt_secret".into(),
+                name: "t".into(),
+                grants: Grants::parse(scopes.split_whitespace()).unwrap(),
+            });
+            assert!(!format!("{identity:?}").contains("secret"));
+            identity.is_at_least(role)
+        };
+        for (scopes, has, role, wanted) in [
+            ("write", Role::Admin, Role::Analyst, true),
+            ("write", Role::Admin, Role::Admin, false),
+            ("read", Role::Admin, Role::Analyst, false),
+            ("admin", Role::Admin, Role::Admin, true),
+            ("admin write", Role::Analyst, Role::Admin, false),
+            ("write", Role::Viewer, Role::Analyst, false),
+        ] {
+            assert_eq!(act(scopes, has, role), wanted, "{scopes} {has:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn changes_are_recorded_under_the_account_and_the_token() {
+        let mut identity = Identity::nobody(State::Open);
+        identity.user = Some("ann".into());
+        assert_eq!(identity.actor(), "ann");
+        identity.bearer = Some(Bearer {
+            text: String::new(),
+            name: "siem".into(),
+            grants: Grants::default(),
+        });
+        assert_eq!(identity.actor(), "token siem of ann");
+        identity.user = None;
+        assert_eq!(identity.actor(), "token siem");
     }
 }

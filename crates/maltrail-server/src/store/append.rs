@@ -16,6 +16,7 @@ use maltrail_core::event::EventId;
 use maltrail_core::time::Day;
 
 use super::ids::DayIds;
+use super::trace::Window;
 use super::{Store, dayfile, lock};
 
 /// Day files kept open; senders with old events may need several.
@@ -143,6 +144,7 @@ impl OpenDay {
     fn write(&mut self, store: &Store) -> io::Result<()> {
         // Not while the file is removed because it is packed.
         let _writing = lock(&store.0.writing);
+        let _window = store.0.trace.enter(Window::Append);
         let path = dayfile::path(store.log_dir(), self.day);
         self.log.append(&path)?;
         self.json.append(&path.with_extension("json"))?;

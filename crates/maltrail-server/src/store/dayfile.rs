@@ -20,6 +20,9 @@ use super::known::{ArchiveStamp, Known};
 /// Bytes read at once: about 30,000 lines, one transaction of the index.
 pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 
+/// Times that a day is opened anew because its files changed meanwhile.
+const TRIES: usize = 3;
+
 /// Path of a day's file.
 pub(crate) fn path(log_dir: &Path, day: Day) -> PathBuf {
     log_dir.join(format!("{day}.log"))
@@ -121,7 +124,7 @@ struct Plain {
 }
 
 /// Which files a [`DayFile`] is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inodes {
     pub(crate) archive: Option<u64>,
     pub(crate) plain: Option<u64>,
@@ -149,6 +152,19 @@ impl DayFile {
     /// # Errors
     /// There are none, or they cannot be read.
     pub(crate) fn open(log_dir: &Path, day: Day) -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            let opened = Self::open_once(log_dir, day);
+            let seen = opened.as_ref().map(Self::inodes).unwrap_or_default();
+            tries += 1;
+            // The day may have been packed between the two files.
+            if seen == Inodes::of(log_dir, day) || tries == TRIES {
+                return opened;
+            }
+        }
+    }
+
+    fn open_once(log_dir: &Path, day: Day) -> io::Result<Self> {
         let archive = match open(&archive_path(log_dir, day))? {
             Some((file, meta)) => {
                 let mark = Mark::of(&file)?;

@@ -23,6 +23,7 @@ use super::dayfile::{DayFile, Inodes};
 use super::known::Known;
 use super::sql::{self, DayDb, EventRow, IndexError, Progress};
 use super::table::{Fields, FloodRule};
+use super::trace::Window;
 use super::{Hot, Store, dayfile, files, lock};
 
 /// How often files of other writers are looked at.
@@ -61,13 +62,14 @@ impl Writer {
     }
 
     /// Stores what waits. On failure it goes on waiting.
-    fn commit(&mut self, counters: &IndexCounters) -> Result<(), IndexError> {
+    fn commit(&mut self, store: &Store) -> Result<(), IndexError> {
+        let _window = store.0.trace.enter(Window::Commit);
         let atoms: Vec<u32> = self.atoms.iter().copied().collect();
         self.db
             .commit(&self.hot.table(), &atoms, &self.rows, self.progress)?;
         self.rows.clear();
         self.atoms.clear();
-        counters.commits.add(1);
+        store.index().commits.add(1);
         Ok(())
     }
 }
@@ -340,7 +342,7 @@ impl Indexer {
             return Ok(Step::Failed);
         };
         if writer.rows.len() >= MAX_WAITING {
-            writer.commit(self.store.index())?;
+            writer.commit(&self.store)?;
         }
         let Some(file) = &writer.file else {
             return Ok(Step::Failed);
@@ -356,12 +358,12 @@ impl Indexer {
                 self.store.0.ready.notify_all();
             }
             if writer.waits() {
-                writer.commit(self.store.index())?;
+                writer.commit(&self.store)?;
             }
             return Ok(Step::Done);
         }
         apply(writer, &self.store, &self.chunk);
-        let committed = writer.commit(self.store.index());
+        let committed = writer.commit(&self.store);
         self.store.0.changes.send_modify(|count| *count += 1);
         self.evict(day);
         committed.map(|()| Step::More)
@@ -660,6 +662,61 @@ mod tests {
             "nothing is read again"
         );
         assert_eq!(store.index().rebuilds.get(), 0);
+    }
+
+    /// Appends as the intake does while the indexer's thread runs; every event has to be there once.
+    fn all_of(days: &[Day], each: usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Zone::UTC, usize::MAX, NetworkSet::private()).unwrap();
+        let thread = store.spawn_indexer().unwrap();
+        let mut appender = crate::store::append::Appender::new(store.clone());
+        for n in 0..each {
+            for &day in days {
+                let time = if n % 2 == 0 { "23:59:59" } else { "00:00:00" };
+                let line = format!(
+                    "\"{day} {time}.{n:06}\" s1 10.0.0.{} 1 8.8.8.8 53 UDP DNS x{}.example i (static)",
+                    n % 250,
+                    n % 77
+                );
+                appender.push(day, EventId::of_line(&line), &line, None);
+                // Sent twice, as by two ways.
+                appender.push(day, EventId::of_line(&line), &line, None);
+            }
+            if n % 100 == 99 {
+                appender.flush().unwrap();
+            }
+        }
+        appender.flush().unwrap();
+        assert_eq!(store.intake().stored.get(), (days.len() * each) as u64);
+        for &day in days {
+            let until = Instant::now() + Duration::from_secs(60);
+            while events(&store, day) < each as u64 && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let hot = store.day(day);
+            assert_eq!(hot.table().events, each as u64, "{day}");
+            let hours = sql::DayReader::open(store.index_dir(), day).unwrap();
+            let rows = hours.after(0, usize::MAX >> 1).unwrap().0;
+            let early = rows.iter().filter(|row| row.hour == 0).count();
+            assert_eq!((rows.len(), early), (each, each / 2), "{day}");
+        }
+        assert_eq!(store.index().duplicates.get(), 0);
+        assert_eq!(store.index().rebuilds.get(), 0);
+        store.stop();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn midnight_under_load_loses_nothing_and_counts_nothing_twice() {
+        let today = Zone::UTC.day(Timestamp::now());
+        all_of(&[today.plus(-1), today], 6000);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_and_forth_only_picks_the_day() {
+        let today = Zone::UTC.day(Timestamp::now());
+        let days = [0, 400, -30, 1, -1, -3650, 2].map(|n| today.plus(n));
+        all_of(&days, 600);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) mod retention;
 pub(crate) mod scoped;
 pub(crate) mod sql;
 pub(crate) mod table;
+mod trace;
 pub(crate) mod uid;
 
 use std::collections::{HashMap, HashSet};
@@ -138,6 +139,7 @@ struct Shared {
     changes: watch::Sender<u64>,
     /// std lock: held while day files are written, or removed because they are packed.
     writing: Mutex<()>,
+    trace: trace::Trace,
     /// Bytes that the index may take; set once at the start.
     index_max: AtomicU64,
     /// std lock: held to copy. As measured last.
@@ -200,6 +202,7 @@ impl Store {
             halt: Default::default(),
             changes: watch::Sender::new(0),
             writing: Mutex::default(),
+            trace: trace::Trace::from_environment(),
             index_max: AtomicU64::new(u64::MAX),
             disk: Mutex::default(),
             line_counts: Mutex::default(),

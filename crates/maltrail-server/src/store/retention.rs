@@ -508,6 +508,30 @@ mod tests {
     }
 
     #[test]
+    fn readers_miss_nothing_while_a_day_is_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let old = today().plus(-9);
+        let before = write(&store, old, 20_000);
+        let (busy, sizes) = {
+            let store = store.clone();
+            let thread = std::thread::spawn(move || pass(&store, PACK));
+            let mut sizes = std::collections::BTreeSet::new();
+            let mut busy = 0;
+            while !thread.is_finished() {
+                let file = DayFile::open(dir.path(), old).unwrap();
+                sizes.insert(file.len().unwrap());
+                busy += 1;
+            }
+            thread.join().unwrap();
+            (busy, sizes)
+        };
+        assert!(busy > 10, "looked {busy} times");
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [before.len() as u64]);
+        assert!(!dayfile::path(dir.path(), old).exists());
+    }
+
+    #[test]
     fn a_crash_between_packing_and_removal_costs_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
