@@ -8,4 +8,5 @@ mod list;
 mod page;
 mod reference;
 mod scene;
+mod triage;
 mod units;
