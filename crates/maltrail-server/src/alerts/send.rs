@@ -158,7 +158,7 @@ fn client(proxy: Option<&str>) -> Result<Client, String> {
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(0);
     builder = match proxy {
-        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| text(error))?),
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(text)?),
         None => builder.no_proxy(),
     };
     builder.build().map_err(text)

@@ -64,8 +64,10 @@ impl Watcher {
         queue: Arc<Queue>,
         rules: Rules,
     ) -> rusqlite::Result<Self> {
+        // Clocks differ a little, and lines may have whole seconds only.
+        let first = Timestamp::from_parts(Timestamp::now().secs() - 1, 0);
         Ok(Self {
-            since: queue.since(Timestamp::now())?,
+            since: queue.since(first)?,
             seen: queue.seen()?,
             told: HashMap::new(),
             store,
@@ -277,16 +279,16 @@ mod tests {
 
     #[test]
     fn a_threat_alerts_when_new_risen_or_going_on_after_the_throttle() {
+        use Reason::{New, Ongoing, Risen};
+        use Severity::{High, Low};
         let reason = |throttle: i64, told: Option<Seen>, now: Seen| {
             let rules = Rules {
-                threshold: Severity::Low,
+                threshold: Low,
                 throttle: throttle * 1_000_000,
                 severity: RemoteSeverity::default(),
             };
             rules.reason(told, now, Timestamp::from_parts(50, 0))
         };
-        use Reason::{New, Ongoing, Risen};
-        use Severity::{High, Low};
         for (throttle, told, now, wanted) in [
             (300, None, seen(Low, 50), None),
             (300, None, seen(Low, 51), Some(New)),

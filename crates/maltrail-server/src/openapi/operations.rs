@@ -418,7 +418,7 @@ fn accounts() -> Vec<Operation> {
         op(
             "get",
             "/api/v1/alerts",
-            "about the server",
+            "server",
             "Alerts that wait or could not be delivered",
             api::alerts::list,
         )
