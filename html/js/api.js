@@ -33,11 +33,15 @@ async function call(path, options = {}) {
   return body;
 }
 
-const post = (path, body) => call(path, {
-  method: 'POST',
+const send = (method) => (path, body) => call(path, {
+  method,
   headers: { 'Content-Type': 'application/json', 'X-Maltrail': '1' },
   body: JSON.stringify(body),
 });
+
+const post = send('POST');
+const put = send('PUT');
+const remove = send('DELETE');
 
 function query(params) {
   const p = new URLSearchParams();
@@ -53,6 +57,11 @@ export const api = {
   password: (body) => post('password', body),
   threats: (params, abort) => call(`threats${query(params)}`, { signal: abort }),
   threat: (id, day, abort) => call(`threats/${encodeURIComponent(id)}${query({ day })}`, { signal: abort }),
+  triage: (change) => put('triage', change),
+  assignees: () => call('assignees'),
+  notes: (id, day) => call(`threats/${encodeURIComponent(id)}/notes${query({ day })}`),
+  addNote: (id, day, text) => post(`threats/${encodeURIComponent(id)}/notes${query({ day })}`, { text }),
+  deleteNote: (id) => remove(`notes/${encodeURIComponent(id)}`, {}),
   days: (from, to) => call(`days${query({ from, to })}`),
   streamUrl: (params) => `${BASE}stream${query(params)}`,
 };

@@ -15,6 +15,7 @@ import { CopyButton } from './clipboard.js';
 import { api } from './api.js';
 import { now, zone, recheck } from './session.js';
 import { view, rows, shownDay, addChip } from './state.js';
+import { TriageBar, Notes } from './triage.js';
 import { leaveDetail, stepDetail } from './keys.js';
 
 const detail = signal(null);
@@ -97,8 +98,10 @@ function Body({ threat: t, known, title }) {
     <header class="stack-s"><h2 class="title" tabindex="-1" ref=${title}><span class="trail"><${Trail} trail=${t.trail} /></span></h2>
       <p class="facts"><span class="type">${t.type}</span><span>${infoText(t)}</span>${t.class && html`<span class="subtle">·</span><span class="muted">${t.class}</span>`}</p></header>
     <p class="says"><${Says} parts=${whatHappened(t, zone.value)} /> <${Says} parts=${whyFlagged(t)} /></p>
+    <${TriageBar} threat=${t} />
     <${Numbers} threat=${t} />
     <${Why} threat=${t} />
+    <${Notes} threat=${t} />
     <${HourBars} hours=${t.hours} />
     <section class="sec"><div class="sec-head"><h3>Who and where</h3><span class="push">a click filters the list</span></div><div class="sets">
       <${ValueSet} title="Sources" field="src" set=${full.src} /><${ValueSet} title="Destinations" field="dst" set=${full.dst} />

@@ -6,8 +6,9 @@ import { number } from './format.js';
 import { makeChip } from './query.js';
 import { facets, view, result, addChip, removeChip } from './state.js';
 
-const GROUPS = [['type', 'Type', true], ['class', 'Class', false], ['sensor', 'Sensor', false], ['origin', 'Origin', false]];
+const GROUPS = [['type', 'Type', true], ['status', 'Status', false], ['class', 'Class', false], ['tag', 'Tag', false], ['sensor', 'Sensor', false], ['origin', 'Origin', false]];
 const ORIGINS = { static: 'static list', feed: 'feeds', heuristic: 'behaviour', custom: 'own lists' };
+const STATUSES = { new: 'new', investigating: 'investigating', resolved: 'resolved', false_positive: 'false positive' };
 const SHOWN = 6;
 
 export function Facets({ open }) {
@@ -44,7 +45,7 @@ function Value({ field, value, count, top, mono }) {
   const chip = makeChip(field, value);
   const kept = chosen(chip);
   const out = chosen(`-${chip}`);
-  const label = field === 'origin' ? ORIGINS[value] || value : value;
+  const label = { origin: ORIGINS, status: STATUSES }[field]?.[value] || value;
   const act = (exclude) => {
     const next = exclude ? `-${chip}` : chip;
     if (kept || out) removeChip(kept || out);

@@ -7,13 +7,14 @@ import { html, useEffect, useRef, signal } from './ui.js';
 import { Icon } from './icon.js';
 import { rows, selected, view, openThreat, closeThreat, setPage, fresh, showFresh } from './state.js';
 import { box, closeExamples } from './search.js';
+import { decideAt, mayTriage, openOrSelected, KEY_STATUS } from './triage.js';
 
 const shown = signal(false);
 export const showKeys = () => { shown.value = true; };
 
 const LIST = [
   ['/', 'Search'], ['j  k', 'Next, previous row'], ['↓  ↑', 'The same, in the table'], ['Enter', 'Open the row'], ['Esc', 'Close the detail, clear the search'],
-  ['→  ←', 'Next, previous page'], ['.', 'Show new threats'], ['-', 'On a filter value: exclude it'], ['?', 'This list'],
+  ['→  ←', 'Next, previous page'], ['.', 'Show new threats'], ['i', 'Investigating: the open or selected threat'], ['e', 'Resolved'], ['f', 'False positive'], ['n', 'Write a note'], ['t', 'Add a tag'], ['-', 'On a filter value: exclude it'], ['?', 'This list'],
 ];
 
 export function KeyList() {
@@ -52,9 +53,22 @@ function action(e) {
     case 'ArrowRight': return inList ? () => setPage(view.value.page + 1) : null;
     case 'ArrowLeft': return inList ? () => setPage(view.value.page - 1) : null;
     case '.': return fresh.value ? showFresh : null;
+    case 'e': case 'i': case 'f': return mayTriage() ? () => decideAt(openOrSelected(selected.value), { status: KEY_STATUS[e.key] }) : null;
+    case 'n': return fieldOfDetail('note-input');
+    case 't': return fieldOfDetail('tag-input');
     case 'Escape': return escape();
     default: return null;
   }
+}
+
+/** Puts the focus into a field of the detail; opens it for the selected row first. */
+function fieldOfDetail(testid) {
+  const id = openOrSelected(selected.value);
+  if (!id || !mayTriage()) return null;
+  return () => {
+    if (!view.value.open) openThreat(id);
+    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(`.drawer [data-testid="${testid}"]`)?.focus()));
+  };
 }
 
 function escape() {

@@ -45,12 +45,16 @@ export function startLive(reorder) {
   addEventListener('online', retryNow);
   addEventListener('offline', lost);
   document.addEventListener('visibilitychange', onVisible);
+  addEventListener('pagehide', onLeave);
+  addEventListener('pageshow', onReturn);
   return () => {
     stopEffect();
     close('off');
     removeEventListener('online', retryNow);
     removeEventListener('offline', lost);
     document.removeEventListener('visibilitychange', onVisible);
+    removeEventListener('pagehide', onLeave);
+    removeEventListener('pageshow', onReturn);
   };
 }
 
@@ -146,6 +150,17 @@ function scheduleQuery(reorder) {
     announceFresh();
     loadSides();
   }, due - Date.now());
+}
+
+/** A page that the browser keeps for Back must not keep one of its six connections to the server. */
+function onLeave() {
+  close('off');
+}
+
+function onReturn(e) {
+  if (!e.persisted || !wanted.peek()) return;
+  open(setParams.peek());
+  load({ quiet: true });
 }
 
 function onVisible() {

@@ -79,7 +79,9 @@ function Threats() {
   return html`<div class="split"><div class="toolbar">
       <button type="button" class="btn btn-s filters-btn" aria-expanded=${filters} aria-controls="facets" onClick=${() => setFilters(!filters)}><${Icon} id="filter" size="s" />Filters</button>
       <span data-testid="result-count">${r ? html`<span class="total">${filtered ? `${number(r.total)} of ${plural(r.all.threats, 'threat')}` : plural(r.total, 'threat')}</span> <span class="subtle hide-narrow">in ${plural(r.events, 'event')}</span>` : html`<span class="subtle">Loading…</span>`}</span>
-      ${filtered && html`<button type="button" class="linkbtn" data-testid="clear-filters" onClick=${clearFilters}>Clear filters</button>`}<span class="sr" role="status">${spoken.value}</span></div>
+      ${filtered && html`<button type="button" class="linkbtn" data-testid="clear-filters" onClick=${clearFilters}>Clear filters</button>`}
+      ${r?.hidden > 0 && !view.value.hidden && html`<button type="button" class="linkbtn" data-testid="show-hidden" onClick=${() => navigate({ hidden: 'only', page: 1 })}>${number(r.hidden)} hidden</button>`}
+      ${view.value.hidden && html`<button type="button" class="linkbtn" data-testid="leave-hidden" onClick=${() => navigate({ hidden: '', page: 1 })}>${view.value.hidden === 'only' ? 'Hidden threats only' : 'With hidden threats'}: back</button>`}<span class="sr" role="status">${spoken.value}</span></div>
     <${Facets} open=${filters} />
     <section class="list" aria-label="Threats">
       <div class="frame">${fresh.value > 0 && html`<button type="button" class="newbar" data-testid="new-bar" onClick=${showFresh}><${Icon} id="up" size="xs" />Show ${number(fresh.value)} new ${fresh.value === 1 ? 'threat' : 'threats'}<kbd class="wide-only" aria-hidden="true">.</kbd></button>`}<span class="sr" role="status">${fresh.value > 0 ? `${fresh.value} new` : ''}</span>

@@ -33,7 +33,7 @@ export const rows = computed(() => (result.value ? result.value.threats : []));
 export const pages = computed(() => (result.value ? Math.max(1, Math.ceil(result.value.total / view.value.size)) : 1));
 export const composed = computed(() => composeQuery(view.value.chips, view.value.text));
 /** Server parameters that choose the set, shared by list and stream. */
-const setKey = computed(() => JSON.stringify({ day: shownDay.value, q: composed.value.q, sev: view.value.sev.join(',') }));
+const setKey = computed(() => JSON.stringify({ day: shownDay.value, q: composed.value.q, sev: view.value.sev.join(','), hidden: view.value.hidden }));
 export const setParams = computed(() => JSON.parse(setKey.value));
 
 let running = null;
@@ -52,7 +52,7 @@ addEventListener('popstate', () => { view.value = parseView(location.search); })
 
 export const addChip = (chip) => navigate({ chips: withChip(view.value.chips, chip), page: 1 });
 export const removeChip = (chip) => navigate({ chips: withoutChip(view.value.chips, chip), page: 1 });
-export const clearFilters = () => navigate({ chips: [], text: '', sev: [], page: 1 });
+export const clearFilters = () => navigate({ chips: [], text: '', sev: [], hidden: '', page: 1 });
 export const setText = (text) => navigate({ text, page: 1 }, { replace: true });
 export const setPage = (page) => navigate({ page: Math.min(Math.max(1, page), pages.value) });
 export const setSize = (size) => navigate({ size, page: 1 });
@@ -135,6 +135,13 @@ function placeError(error) {
   const at = locate(parts, unitOffset(q, error.position ?? 0));
   const source = at.index < 0 ? view.peek().text : view.peek().chips[at.index] || '';
   return { message: error.message, index: at.index, offset: at.offset, source, placed: error.position !== null };
+}
+
+/** Changes one row on the screen; the stream brings the server's own form of it. */
+export function patchThreat(id, patch) {
+  const known = result.peek();
+  const row = known?.threats.find((t) => t.id === id);
+  if (row) result.value = { ...known, threats: replaceRows(known.threats, [{ ...row, ...patch }]) };
 }
 
 /** Chart, facets and distinct counts only; the rows on the screen stay as they are. */

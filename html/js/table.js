@@ -11,11 +11,12 @@ import { number, compact, plural, age, isRecent, clock, clockShort, infoText, mo
 import { makeChip } from './query.js';
 import { now, zone } from './session.js';
 import { rows, result, status, view, selected, flash, sortBy, openThreat, addChip, linkTo } from './state.js';
+import { StatusCell } from './triage.js';
 import { EmptyState, Skeleton } from './states.js';
 
 const COLUMNS = [
   ['risk', 'Risk', 'c-sev'], ['trail', 'Threat', 'c-what'], ['src', 'Source', 'c-src'], ['dst', 'Destination', 'c-dst'],
-  ['count', 'Events', 'c-n num'], ['last', 'Last seen', 'c-seen'], ['sensor', 'Sensor', 'c-sensor'],
+  ['count', 'Events', 'c-n num'], ['last', 'Last seen', 'c-seen'], ['sensor', 'Sensor', 'c-sensor'], ['', 'Status', 'c-st'],
 ];
 
 /** Stands for the id in the link that all rows share, so that opening one redraws two rows, not all. */
@@ -29,7 +30,7 @@ export function ThreatTable() {
   const base = linkTo({ open: ANY_ID });
   return html`<table class=${`table threats ${status.value === 'loading' ? 'is-stale' : ''}`} role="table" aria-busy=${status.value === 'loading'}>
     <caption class="sr">Threats, ${result.value.total} in all. Sort with the buttons in the head, open a row with Enter.</caption>
-    <thead role="rowgroup"><tr role="row">${COLUMNS.map((c) => html`<${Head} key=${c[0]} column=${c} />`)}</tr></thead>
+    <thead role="rowgroup"><tr role="row">${COLUMNS.map((c) => html`<${Head} key=${c[2]} column=${c} />`)}</tr></thead>
     <tbody role="rowgroup">${list.map((t) => html`<${Row} key=${t.id} threat=${t} current=${t.id === current}
       open=${t.id === view.value.open} flash=${flash.value.has(t.id)} base=${base} />`)}</tbody>
   </table>`;
@@ -37,6 +38,7 @@ export function ThreatTable() {
 
 function Head({ column: [key, label, cls] }) {
   const { sort, dir } = view.value;
+  if (!key) return html`<th role="columnheader" scope="col" class=${cls}><span class="th">${label}</span></th>`;
   const on = sort === key;
   return html`<th role="columnheader" scope="col" class=${cls} aria-sort=${on ? (dir === 'asc' ? 'ascending' : 'descending') : undefined}>
     <button type="button" data-testid=${`sort-${key}`} onClick=${() => sortBy(key)}>${label}
@@ -70,6 +72,7 @@ class Row extends Component {
       <td role="cell" class="c-n num"><span class="cell"><${Spark} hours=${t.hours} /><span title=${number(t.count)}>${compact(t.count)}</span></span></td>
       <td role="cell" class="c-seen"><${Seen} threat=${t} /></td>
       <td role="cell" class="c-sensor"><${Several} set=${t.sensor} field="sensor" many="sensors" cls="muted" /></td>
+      <td role="cell" class="c-st"><${StatusCell} threat=${t} /></td>
     </tr>`;
   }
 }

@@ -7,11 +7,13 @@
 export const SIZES = [25, 50, 100];
 export const SEVERITIES = ['high', 'medium', 'low'];
 export const SORT_KEYS = ['risk', 'trail', 'src', 'dst', 'count', 'last', 'sensor'];
+/** Beside the default, which leaves out what somebody hid. */
+const HIDDEN = ['include', 'only'];
 export const MAX_CHIPS = 32;
 const MAX_TEXT = 2000;
 
 export const DEFAULTS = Object.freeze({
-  day: '', chips: [], text: '', sev: [], sort: 'risk', dir: 'desc', page: 1, size: 50, open: '',
+  day: '', chips: [], text: '', sev: [], sort: 'risk', dir: 'desc', hidden: '', page: 1, size: 50, open: '',
 });
 
 /** Ordering that a reader expects at the first click on a column. */
@@ -30,6 +32,7 @@ export function parseView(search) {
     text: (p.get('text') || '').slice(0, MAX_TEXT),
     sev: SEVERITIES.filter((s) => (p.get('sev') || '').split(',').includes(s)),
     sort, dir,
+    hidden: HIDDEN.includes(p.get('hidden')) ? p.get('hidden') : '',
     page: natural(p.get('page')) || 1,
     size: SIZES.includes(Number(p.get('size'))) ? Number(p.get('size')) : DEFAULTS.size,
     open: /^[0-9a-f]{16}$/.test(p.get('open') || '') ? p.get('open') : '',
@@ -47,17 +50,18 @@ export function formatView(v) {
   if (v.dir !== firstDir(v.sort)) p.set('dir', v.dir);
   if (v.page > 1) p.set('page', String(v.page));
   if (v.size !== DEFAULTS.size) p.set('size', String(v.size));
+  if (v.hidden) p.set('hidden', v.hidden);
   if (v.open) p.set('open', v.open);
   const text = p.toString();
   return text ? `?${text}` : '';
 }
 
 /** What decides which rows belong to the result (not their order or page). */
-export const filterKey = (v) => JSON.stringify([v.day, v.chips, v.text, v.sev]);
+export const filterKey = (v) => JSON.stringify([v.day, v.chips, v.text, v.sev, v.hidden]);
 /** What decides which rows are on the screen. */
 export const rowsKey = (v) => JSON.stringify([filterKey(v), v.sort, v.dir, v.page, v.size]);
 
-export const isFiltered = (v) => v.chips.length > 0 || v.text.trim() !== '' || v.sev.length > 0;
+export const isFiltered = (v) => v.chips.length > 0 || v.text.trim() !== '' || v.sev.length > 0 || v.hidden !== '';
 
 /** A calendar day `YYYY-MM-DD` that exists. */
 export function isDay(text) {

@@ -6,5 +6,7 @@
 mod access;
 mod list;
 mod page;
+mod reference;
 mod scene;
+mod triage;
 mod units;

@@ -8,7 +8,7 @@ test('view: an empty query string is the default view', () => {
 
 test('view: every part round-trips', () => {
   const v = { day: '2026-11-20', chips: ['type:dns,http', '-src:10.0.0.0/8', 'info:"a & b=c"'], text: 'x y+z%', sev: ['high', 'low'],
-    sort: 'src', dir: 'desc', page: 3, size: 100, open: '0123456789abcdef' };
+    sort: 'src', dir: 'desc', hidden: 'only', page: 3, size: 100, open: '0123456789abcdef' };
   same(parseView(formatView(v)), v);
 });
 
@@ -17,8 +17,8 @@ test('view: a chip with a comma stays one chip', () => {
 });
 
 test('view: nonsense falls back to defaults', () => {
-  const v = parseView('?day=2026-02-30&sev=evil,HIGH&sort=__proto__&dir=up&page=-4&size=7&open=<script>');
-  same([v.day, v.sev, v.sort, v.dir, v.page, v.size, v.open], ['', [], 'risk', 'desc', 1, 50, '']);
+  const v = parseView('?day=2026-02-30&sev=evil,HIGH&sort=__proto__&dir=up&page=-4&size=7&hidden=all&open=<script>');
+  same([v.day, v.sev, v.sort, v.dir, v.hidden, v.page, v.size, v.open], ['', [], 'risk', 'desc', '', 1, 50, '']);
 });
 
 test('view: the number of chips is bounded and duplicates fold', () => {

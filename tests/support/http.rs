@@ -65,6 +65,12 @@ impl Client {
         self.request("POST", path, Some(body))
     }
 
+    /// `PUT` of JSON.
+    #[track_caller]
+    pub fn put(&mut self, path: &str, body: &Value) -> Answer {
+        self.request("PUT", path, Some(body))
+    }
+
     /// `DELETE`.
     #[track_caller]
     pub fn delete(&mut self, path: &str) -> Answer {

@@ -220,3 +220,35 @@ fn names_and_novelty_tell_restricted_users_nothing_of_others() {
     }
     finish(server);
 }
+
+#[test]
+fn a_change_to_all_that_a_search_selects_reads_the_search_alike() {
+    let server = server(&format!(
+        "IP_ALIASES\n    10.0.0.1:desk\n{}",
+        users(PASSWORD, &[("a", 0, "")])
+    ));
+    let client = server.signed_in("a", PASSWORD);
+    for (query, tag) in [
+        ("-time:09:00-10:00", "t"),
+        ("alias:!=desk", "a"),
+        ("-new:today", "n"),
+    ] {
+        let wanted = trails(&client, query);
+        assert!(wanted.len() < 4, "{query}");
+        let body = json!({"day": DAY, "all": {"q": query}, "add_tags": [tag]});
+        let headers = [("X-Maltrail", "1"), ("Content-Type", "application/json")];
+        let answer = client.request(
+            "PUT",
+            "/api/v1/triage",
+            &headers,
+            body.to_string().as_bytes(),
+        );
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["selected"], json!(wanted.len()), "{query}");
+        assert_eq!(trails(&client, &format!("tag:{tag}")), wanted, "{query}");
+    }
+    let file = client.get(&format!("/api/v1/export?format=ndjson&day={DAY}&q=tag:n"));
+    let row: Value = serde_json::from_str(file.text().trim()).unwrap();
+    assert_eq!(row["tags"], json!(["n", "t"]));
+    finish(server);
+}

@@ -241,6 +241,8 @@ fn a_full_disk_loses_nothing_that_was_taken_and_is_said_once() {
         return;
     };
     let client = small.client();
+    // It listens before it has opened its files.
+    assert_eq!(client.get("/ping").text(), "pong");
     let ballast = small.disk.join("ballast");
     // Fills what is left but a few kilobytes.
     let mut file = std::fs::File::create(&ballast).unwrap();

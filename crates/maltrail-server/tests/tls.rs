@@ -231,24 +231,30 @@ fn a_silent_handshake_holds_up_nobody_and_ends() {
         })
         .collect();
     let began = Instant::now();
-    for _ in 0..10 {
+    let mut times = [const { Vec::new() }; 2];
+    for _ in 0..11 {
         let started = Instant::now();
         assert_eq!(server.client().get("/ping").text(), "pong");
-        let took = started.elapsed();
-        assert!(took < Duration::from_millis(200), "plain: {took:?}");
+        times[0].push(started.elapsed());
         let started = Instant::now();
         let stream = connect(server.http, &config, "localhost").unwrap();
         let (_, body) = ask(stream, "GET /ping HTTP/1.1\r\nHost: x", "");
         assert_eq!(body, "pong");
-        let took = started.elapsed();
-        assert!(took < Duration::from_millis(200), "TLS: {took:?}");
+        times[1].push(started.elapsed());
+    }
+    for (mut times, way) in times.into_iter().zip(["plain", "TLS"]) {
+        times.sort_unstable();
+        // The median, since other tests share the machine; one that waits for a handshake takes 10 s.
+        let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        assert!(median < Duration::from_millis(200), "{way}: {times:?}");
+        assert!(longest < Duration::from_secs(3), "{way}: {times:?}");
     }
     for stream in silent.iter_mut().skip(1).step_by(3) {
         let _ = stream.read(&mut [0; 64]);
     }
     let took = began.elapsed();
     assert!(
-        (Duration::from_secs(8)..Duration::from_secs(15)).contains(&took),
+        (Duration::from_secs(8)..Duration::from_secs(30)).contains(&took),
         "closed after {took:?}"
     );
     server.stop();

@@ -43,7 +43,8 @@ pub(crate) fn run(place: &Place, args: &Args) {
     }
     println!("indexed after {:.1?}", started.elapsed());
     for (name, query) in [
-        ("rare name", "evil-domain-4.example"),
+        ("rare name", "evil-domain-300.example"),
+        ("busy name", "evil-domain-4.example"),
         ("address", "10.0.3.7"),
         ("frequent word", "malware"),
         ("nothing", "no-such-thing.example"),
@@ -55,10 +56,16 @@ pub(crate) fn run(place: &Place, args: &Args) {
             answer = client.get(&format!("/hunt?q={query}")).json();
             times.push(started.elapsed().as_secs_f64() * 1000.0);
         }
+        let counts = answer["counts"].as_object();
+        let hits: u64 = counts
+            .into_iter()
+            .flat_map(|days| days.values())
+            .filter_map(serde_json::Value::as_u64)
+            .sum();
         println!(
-            "{name:<14} hits {:>9}, days {}, {}",
-            answer["hits"],
-            answer["days"].as_array().map_or(0, Vec::len),
+            "{name:<14} {hits:>9} hits, {} of {} days, {}",
+            answer["scanned"],
+            answer["selected"],
             told(times)
         );
     }

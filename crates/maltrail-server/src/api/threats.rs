@@ -104,19 +104,33 @@ impl Selection {
         span: Span,
     ) -> Result<Self, ApiError> {
         let expr = parse(params.get("q").unwrap_or_default())?;
-        let expr = resolved(expr, state, identity, span).await?;
         let severities =
             Severities::parse(params.get("sev").unwrap_or_default()).ok_or_else(|| {
                 ApiError::parameter("`sev` takes high, medium and low, separated by commas.")
             })?;
         let hidden = Hidden::named(params.get("hidden").unwrap_or("exclude"))
             .ok_or_else(|| ApiError::parameter("`hidden` is exclude, include or only."))?;
-        Ok(Self {
+        let mut selection = Self {
             day: span.to,
             expr,
             severities,
             hidden,
-        })
+        };
+        selection.resolve(state, identity, span).await?;
+        Ok(selection)
+    }
+
+    /// Makes of a query that was only read what it means on these days for this person. A query that was not
+    /// resolved selects wrongly.
+    pub(crate) async fn resolve(
+        &mut self,
+        state: &AppState,
+        identity: &Identity,
+        span: Span,
+    ) -> Result<(), ApiError> {
+        let expr = std::mem::replace(&mut self.expr, Expr::All);
+        self.expr = resolved(expr, state, identity, span).await?;
+        Ok(())
     }
 }
 

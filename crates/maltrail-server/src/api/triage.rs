@@ -20,6 +20,7 @@ use crate::http::params::Params;
 use crate::query::filter::{Filter, Severities};
 use crate::query::page::{Hidden, MAX_LIMIT};
 use crate::query::parse::parse;
+use crate::query::span::Span;
 use crate::state::AppState;
 use crate::store::Store;
 use crate::store::scoped::Scope;
@@ -80,7 +81,10 @@ pub(crate) async fn edit(
     JsonBody(body): JsonBody<TriageBody>,
 ) -> Result<Json<Changed>, ApiError> {
     let day = day(body.day.as_deref(), &state)?;
-    let named = Named::read(body.ids, body.all, day)?;
+    let mut named = Named::read(body.ids, body.all, day)?;
+    if let Named::All(selection) = &mut named {
+        selection.resolve(&state, &identity, Span::one(day)).await?;
+    }
     if let Some(assignee) = body.assignee.as_deref().filter(|name| !name.is_empty())
         && !state.auth.names().any(|name| name == assignee)
     {

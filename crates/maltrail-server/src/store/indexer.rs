@@ -290,12 +290,16 @@ impl Indexer {
 
     /// A day of the backlog need not stay in memory.
     fn forget_unless_wanted(&mut self, day: Day) {
-        let unused = self
-            .store
-            .hot(day)
-            .is_some_and(|hot| hot.used.load(Ordering::Relaxed) == 0);
-        if unused && day.days_since(self.store.today()).abs() > 1 {
-            self.drop_day(day);
+        if day.days_since(self.store.today()).abs() <= 1 {
+            return;
+        }
+        let mut hot = lock(&self.store.0.hot);
+        // Under the lock under which queries take a day and mark it.
+        let unused = |hot: &Arc<Hot>| hot.used.load(Ordering::Relaxed) == 0;
+        if hot.get(&day).is_some_and(unused) {
+            hot.remove(&day);
+            drop(hot);
+            self.writers.remove(&day);
         }
     }
 

@@ -323,15 +323,17 @@ impl Store {
         let deadline = Instant::now() + LOAD_WAIT;
         let mut asked = false;
         loop {
-            let found = self.hot(day);
-            if let Some(hot) = found
-                .as_ref()
-                .filter(|hot| hot.ready.load(Ordering::Acquire))
-            {
-                hot.used.store(
-                    self.0.clock.fetch_add(1, Ordering::Relaxed),
-                    Ordering::Relaxed,
-                );
+            let found = {
+                let hot = lock(&self.0.hot);
+                let found = hot.get(&day);
+                // Marked under the lock, so that the import of old days does not let go of it now.
+                if let Some(hot) = found {
+                    let now = self.0.clock.fetch_add(1, Ordering::Relaxed);
+                    hot.used.store(now, Ordering::Relaxed);
+                }
+                found.cloned()
+            };
+            if let Some(hot) = found.as_ref().filter(|hot| hot.is_ready()) {
                 return Arc::clone(hot);
             }
             let late = Instant::now() >= deadline || self.stopping();
@@ -346,7 +348,8 @@ impl Store {
                 return found.unwrap_or_else(empty);
             }
             let mut wishes = lock(&self.0.wishes);
-            if !asked {
+            // The import of old days lets go of a day that it has read; then it has to be read again.
+            if !asked || found.is_none() {
                 asked = true;
                 wishes.wanted.insert(day);
                 self.0.wake.notify_all();
