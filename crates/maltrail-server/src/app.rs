@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::alerts::{self, Alerts};
 use crate::auth::Auth;
 use crate::desk::Desk;
 use crate::fleet::Fleet;
@@ -81,6 +82,7 @@ pub struct Running {
     caretaker: Option<std::thread::JoinHandle<()>>,
     services: Arc<Services>,
     trails: Option<std::thread::JoinHandle<()>>,
+    alerts: Option<alerts::Working>,
     _clock: Option<Clock>,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     stop: watch::Sender<bool>,
@@ -133,6 +135,9 @@ impl App {
         )
         .context("cannot read what people said about threats in state.sqlite")?;
         let desk = Arc::new(desk);
+        let alerts = Alerts::open(&config, &config.log_dir.join("state.sqlite"))
+            .context("cannot use the queue of alerts in state.sqlite")?;
+        let alerts = Arc::new(alerts);
         let (stop, stopping) = watch::channel(false);
         let fleet = Arc::<Fleet>::default();
         let services = Arc::new(Services::new(&config));
@@ -141,7 +146,8 @@ impl App {
             store: store.clone(),
             fleet: Arc::clone(&fleet),
             auth,
-            desk,
+            desk: Arc::clone(&desk),
+            alerts: Arc::clone(&alerts),
             max_requests: config.server.max_requests as usize,
             max_streams: config.server.max_streams as usize,
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -161,6 +167,7 @@ impl App {
         let caretaker = store
             .spawn_caretaker(care)
             .context("cannot start the caretaker thread")?;
+        let alerts = alerts.start(&store, &desk).context("cannot start alerts")?;
         let trails = services.distribution.start();
         let trails = trails.context("cannot start the thread that prepares trails")?;
         let clock = trail_clock(&config);
@@ -198,6 +205,7 @@ impl App {
             caretaker: Some(caretaker),
             services,
             trails: Some(trails),
+            alerts: Some(alerts),
             _clock: clock,
             servers,
             stop,
@@ -278,6 +286,9 @@ impl Running {
         if let Some(intake) = self.intake.take() {
             // Joining threads blocks; nothing else runs on this task.
             let _ = tokio::task::spawn_blocking(move || intake.stop()).await;
+        }
+        if let Some(alerts) = self.alerts.take() {
+            alerts.stop().await;
         }
         self.stop.send_replace(true);
         for server in self.servers.drain(..) {
@@ -464,5 +475,6 @@ pub fn warnings(config: &Config, http: &[SocketAddr]) -> Vec<String> {
             "USERS is empty: {who} can read all events without a password"
         ));
     }
+    warnings.extend(alerts::problem(config));
     warnings
 }

@@ -2,9 +2,10 @@
 //!
 //! `intake` appends datagrams to day files, `store` indexes day files and keeps days in memory,
 //! `query` is the search language and its answers, `legacy` holds what only the old endpoints need,
-//! `desk` is what people say about threats, `audit` who changed what, `distribution` hands the trail set on, `auth` says who may see what, `http` and `api` are
+//! `alerts` tells a webhook, `desk` is what people say about threats, `audit` who changed what, `distribution` hands the trail set on, `auth` says who may see what, `http` and `api` are
 //! the web service, `app` puts them together.
 
+mod alerts;
 mod api;
 pub mod app;
 mod args;

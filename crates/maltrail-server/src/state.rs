@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use maltrail_core::time::{Day, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::alerts::Alerts;
 use crate::auth::Auth;
 use crate::desk::Desk;
 use crate::fleet::Fleet;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     /// What people say about threats.
     pub(crate) desk: Arc<Desk>,
+    pub(crate) alerts: Arc<Alerts>,
     /// What the old endpoints and the distribution of trails need.
     pub(crate) services: Arc<Services>,
     /// Handlers at the same time; more are told 503.
@@ -56,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) auth: Auth,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) services: Arc<Services>,
     pub(crate) max_requests: usize,
     pub(crate) max_streams: usize,
@@ -74,6 +77,7 @@ impl AppState {
             fleet: parts.fleet,
             auth: parts.auth,
             desk: parts.desk,
+            alerts: parts.alerts,
             services: parts.services,
             requests: Semaphore::new(parts.max_requests.max(1)),
             streams: Arc::new(Semaphore::new(parts.max_streams)),

@@ -127,14 +127,7 @@ pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflag
 /// Options that are read and checked but that nothing acts on yet. Setting one to another value than
 /// the shipped file's gives a warning, and the shipped file says so: nobody shall wait for an alert
 /// that cannot come.
-pub const PENDING: &[&str] = &[
-    "IP_ALIASES",
-    "HEADER_LOGO",
-    "ALERT_WEBHOOK_URL",
-    "ALERT_SEVERITY",
-    "ALERT_FORMAT",
-    "ALERT_THROTTLE",
-];
+pub const PENDING: &[&str] = &["IP_ALIASES", "HEADER_LOGO"];
 
 /// Whether nothing acts on the option yet.
 pub fn is_pending(name: &str) -> bool {
@@ -477,7 +470,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "",
         Commented("https://hooks.example.com/services/T000"),
-        "Address that gets a POST for each event of at least ALERT_SEVERITY.",
+        "Address (http or https) that gets a POST for each threat of at least ALERT_SEVERITY; see docs/alerts.md.",
     ),
     row(
         "ALERT_SEVERITY",
@@ -493,7 +486,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "",
         Commented("{\"text\": \"%(severity)s: %(src_ip)s -> %(trail)s (%(info)s)\"}"),
-        "Body of the POST; %(field)s is replaced by the event's field.",
+        "Body of the POST; %(field)s is replaced by the event's field. Or one word: slack, mattermost, discord, ntfy, homeassistant, json.",
     ),
     row(
         "ALERT_THROTTLE",
@@ -501,7 +494,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         int(0, 31_536_000),
         "0",
         Commented("300"),
-        "Seconds during which the same source and trail alert once; 0 = every time.",
+        "Seconds during which a threat alerts once unless it gets worse; 0 = whenever it goes on.",
     ),
     row(
         "MONITOR_INTERFACE",
@@ -1292,9 +1285,9 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#ALERT_SEVERITY").expect("the line");
+        let (before, _) = file.split_once("#HEADER_LOGO").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
-        assert!(is_pending("ALERT_FORMAT") && !is_pending("BLACKLIST_SSH"));
+        assert!(is_pending("IP_ALIASES") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

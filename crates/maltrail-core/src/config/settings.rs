@@ -571,11 +571,8 @@ mod tests {
     #[test]
     fn options_without_effect_are_named_unless_they_are_as_shipped() {
         assert_eq!(
-            messages("ALERT_FORMAT xyz\nALERT_THROTTLE 3\n"),
-            [
-                "maltrail.conf:1: ALERT_FORMAT: is without effect in this version",
-                "maltrail.conf:2: ALERT_THROTTLE: is without effect in this version",
-            ]
+            messages("ALERT_THROTTLE 3\nHEADER_LOGO <b>ours</b>\n"),
+            ["maltrail.conf:2: HEADER_LOGO: is without effect in this version"]
         );
         assert_eq!(
             messages("UPDATE_PERIOD 86400\nUSE_FEED_UPDATES true\n"),

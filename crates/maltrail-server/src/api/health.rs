@@ -15,6 +15,7 @@ pub(crate) async fn health(
     Json(json!({
         "intake": state.store.intake(),
         "index": state.store.index(),
+        "alerts": state.alerts.health(shows_paths),
         "disk": state.store.disk(),
         "log_dir": shows_paths.then(|| state.store.log_dir().display().to_string()),
         "version": maltrail_core::VERSION,

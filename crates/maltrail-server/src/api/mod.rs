@@ -1,5 +1,6 @@
 //! One endpoint per file: parameters → a plain question → typed answer.
 
+pub(crate) mod alerts;
 mod asked;
 pub(crate) mod audit_log;
 pub(crate) mod blocklists;

@@ -171,6 +171,8 @@ pub(crate) const ROUTES: &[Route] = &[
         put(api::users::set_role)
     }),
     route("/api/v1/audit", Access::Admin, || get(api::audit_log::list)),
+    // Alerts.
+    route("/api/v1/alerts", Access::Admin, || get(api::alerts::list)),
 ];
 
 /// The whole service.
@@ -203,6 +205,7 @@ pub(crate) mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::alerts::Alerts;
     use crate::auth::{Auth, Peer};
     use crate::desk::Desk;
     use crate::http::listener::ClientAddress;
@@ -240,12 +243,14 @@ pub(crate) mod tests {
         drop(services.distribution.start().unwrap());
         let auth = Auth::open(&config, false).unwrap();
         let desk = Desk::open(Arc::clone(auth.state_file()), true, &[]).unwrap();
+        let alerts = Alerts::open(&config, &config.log_dir.join("state.sqlite")).unwrap();
         AppState::new(Parts {
             services,
             fleet: Arc::default(),
             store,
             auth,
             desk: Arc::new(desk),
+            alerts: Arc::new(alerts),
             max_requests: 10,
             max_streams: 1000,
             trusted_proxies: vec!["203.0.113.1/32".parse().unwrap()],

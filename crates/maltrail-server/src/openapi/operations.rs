@@ -415,5 +415,13 @@ fn accounts() -> Vec<Operation> {
             LIMIT,
             CURSOR,
         ]),
+        op(
+            "get",
+            "/api/v1/alerts",
+            "server",
+            "Alerts that wait or could not be delivered",
+            api::alerts::list,
+        )
+        .with(&[LIMIT, CURSOR]),
     ]
 }
