@@ -94,7 +94,9 @@ impl Alerts {
             rules: Rules {
                 threshold,
                 throttle: throttle.max(0).saturating_mul(1_000_000),
-                severity: config.output.remote_severity.clone(),
+                severity: text("REMOTE_SEVERITY_REGEX")
+                    .is_some_and(|text| !text.is_empty())
+                    .then(|| config.output.remote_severity.clone()),
             },
             target,
             problem,

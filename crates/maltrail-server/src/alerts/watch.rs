@@ -34,8 +34,8 @@ pub(crate) struct Rules {
     pub(crate) threshold: Severity,
     /// `ALERT_THROTTLE` in microseconds.
     pub(crate) throttle: i64,
-    /// `REMOTE_SEVERITY_REGEX`
-    pub(crate) severity: RemoteSeverity,
+    /// `REMOTE_SEVERITY_REGEX`; without one the dashboard's severity counts.
+    pub(crate) severity: Option<RemoteSeverity>,
 }
 
 /// The part of a threat that alerts.
@@ -202,9 +202,12 @@ impl Watcher {
         let mut found: Option<Found<'a>> = None;
         for atom in table.atoms_of(threat).filter(|atom| atom.count > 0) {
             let info = atom.key.info;
-            let severity = *severities
-                .entry(info)
-                .or_insert_with(|| self.rules.severity.of(table.texts.get(info)));
+            let severity = match &self.rules.severity {
+                None => threat.severity,
+                Some(rule) => *severities
+                    .entry(info)
+                    .or_insert_with(|| rule.of(table.texts.get(info))),
+            };
             if severity < self.rules.threshold {
                 continue;
             }
@@ -285,7 +288,7 @@ mod tests {
             let rules = Rules {
                 threshold: Low,
                 throttle: throttle * 1_000_000,
-                severity: RemoteSeverity::default(),
+                severity: None,
             };
             rules.reason(told, now, Timestamp::from_parts(50, 0))
         };
