@@ -1285,7 +1285,7 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#HEADER_LOGO").expect("the line");
+        let (before, _) = file.split_once("#IP_ALIASES").expect("the line");
         assert!(before.ends_with("Without effect in this version.\n"));
         assert!(is_pending("IP_ALIASES") && !is_pending("BLACKLIST_SSH"));
     }
