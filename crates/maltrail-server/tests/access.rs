@@ -198,24 +198,24 @@ fn guesses_do_not_lock_the_owner_out() {
 /// Not a measurement (`examples/login_times.rs` is): without the slow check an unknown name would answer a
 /// hundred times faster.
 #[test]
-fn unknown_names_take_as_long_as_known_ones() {
+fn unknown_names_are_hashed_as_known_ones_are() {
     let server = server();
     let mut source = 0;
-    let mut millis = |name: &str| {
-        let mut times: Vec<u128> = (0..5)
-            .map(|_| {
-                source += 1;
-                let started = std::time::Instant::now();
-                let answer = guess(&server, [127, 0, 8, source], name);
-                assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-                started.elapsed().as_micros()
-            })
-            .collect();
-        times.sort_unstable();
-        times[2]
+    let mut took = |name: &str| {
+        source += 1;
+        let started = std::time::Instant::now();
+        let answer = guess(&server, [127, 0, 8, source], name);
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        started.elapsed()
     };
-    let (known, unknown) = (millis("ann"), millis("eve"));
-    let apart = known.max(unknown) as f64 / known.min(unknown) as f64;
-    assert!(apart < 2.5, "known {known} µs, unknown {unknown} µs");
+    // The quickest of several: a busy machine makes some slower, none quicker. Without hashing an answer takes a
+    // fiftieth; how equal the times are is for examples/login_times to show.
+    let pairs: Vec<_> = (0..6).map(|_| (took("ann"), took("eve"))).collect();
+    let known = pairs.iter().map(|pair| pair.0).min();
+    let unknown = pairs.iter().map(|pair| pair.1).min();
+    assert!(
+        unknown > known.map(|known| known / 5),
+        "known {known:?}, unknown {unknown:?}"
+    );
     server.stop();
 }

@@ -172,7 +172,8 @@ fn expressions_cost_a_bounded_time() {
     for query in [
         format!("trail:/{}/", "(a|aa)+".repeat(20)),
         format!("trail:/{}x/", "(.*)".repeat(50)),
-        vec!["trail:/(x+x+)+y/"; 100].join(" "),
+        ["trail:/(x+x+)+y/"; 8].join(" "),
+        ["trail:/a/"; 9].join(" "),
     ] {
         let started = std::time::Instant::now();
         let answer = client.get(&format!("/api/v1/threats?day={DAY}&q={}", encoded(&query)));

@@ -178,7 +178,7 @@ pub(crate) enum Pattern {
 
 /// An expression that runs in linear time.
 #[derive(Clone, Debug)]
-pub(crate) struct Expression(pub(crate) Arc<regex::Regex>);
+pub(crate) struct Expression(pub(crate) Arc<regex::bytes::Regex>);
 
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {

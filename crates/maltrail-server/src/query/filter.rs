@@ -350,7 +350,7 @@ impl<'a> Finder<'a> {
 pub(crate) enum TextTest<'a> {
     Find(Box<Finder<'a>>),
     Glob(&'a [String]),
-    Regex(&'a regex::Regex),
+    Regex(&'a regex::bytes::Regex),
     Never,
 }
 
@@ -369,7 +369,7 @@ impl<'a> TextTest<'a> {
         match self {
             Self::Find(finder) => finder.is_in(text),
             Self::Glob(parts) => glob(parts, &text.to_lowercase()),
-            Self::Regex(expression) => expression.is_match(text),
+            Self::Regex(expression) => expression.is_match(text.as_bytes()),
             Self::Never => false,
         }
     }

@@ -50,6 +50,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, QueryError> {
         at: 0,
         terms: 0,
         depth: 0,
+        expressions: 0,
     };
     let expr = parser.or()?;
     match parser.peek() {
@@ -75,6 +76,7 @@ pub(crate) fn chips(text: &str) -> Result<Vec<Chip>, QueryError> {
         at: 0,
         terms: 0,
         depth: 0,
+        expressions: 0,
     };
     let mut chips = Vec::new();
     loop {
@@ -112,6 +114,7 @@ struct Parser {
     at: usize,
     terms: usize,
     depth: usize,
+    expressions: usize,
 }
 
 #[derive(PartialEq)]
@@ -279,6 +282,11 @@ impl Parser {
             let negations = self.not_equal();
             let mut value = if let Some(source) = self.expression() {
                 self.count(start)?;
+                self.expressions += 1;
+                if self.expressions > MAX_EXPRESSIONS {
+                    let text = format!("The query has more than {MAX_EXPRESSIONS} expressions.");
+                    return Err(error(start, text));
+                }
                 let source = (start + 2 * negations + 1, source);
                 Some(expression(field, start, &source.1, source.0)?)
             } else {
@@ -423,8 +431,13 @@ fn pattern(field: Field, text: &str, literal: bool) -> Result<Pattern, String> {
     })
 }
 
-/// Most memory of a compiled expression in bytes; it also bounds what a character costs.
-const EXPRESSION_BYTES: usize = 256 * 1024;
+/// Most memory of a compiled expression in bytes: it bounds what a letter of the day's texts costs, whatever
+/// somebody writes.
+const EXPRESSION_BYTES: usize = 32 * 1024;
+/// Memory for what an expression remembers while it runs.
+const EXPRESSION_CACHE: usize = 1024 * 1024;
+/// Most expressions of a query.
+const MAX_EXPRESSIONS: usize = 8;
 
 /// Compiles an expression whose first character stands at `inside` of the query.
 fn expression(
@@ -451,7 +464,13 @@ fn expression(
         return Err(error(start, text));
     }
     let letters = |bytes: usize| source.get(..bytes).map_or(0, |head| head.chars().count());
-    if let Err(wrong) = regex_syntax::Parser::new().parse(source) {
+    // Classes of all of Unicode would fill an expression's memory at once; texts off the wire are ASCII.
+    let parsed = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build()
+        .parse(source);
+    if let Err(wrong) = parsed {
         let (at, what) = match &wrong {
             regex_syntax::Error::Parse(wrong) => {
                 (wrong.span().start.offset, wrong.kind().to_string())
@@ -464,10 +483,11 @@ fn expression(
         let text = format!("The expression is wrong here: {what}.");
         return Err(error(inside + letters(at), text));
     }
-    regex::RegexBuilder::new(source)
+    regex::bytes::RegexBuilder::new(source)
         .case_insensitive(true)
+        .unicode(false)
         .size_limit(EXPRESSION_BYTES)
-        .dfa_size_limit(EXPRESSION_BYTES)
+        .dfa_size_limit(EXPRESSION_CACHE)
         .nest_limit(MAX_DEPTH as u32)
         .build()
         .map(|compiled| Pattern::Regex(Expression(std::sync::Arc::new(compiled))))
@@ -711,6 +731,10 @@ mod tests {
         assert!(parse(&"(".repeat(MAX_DEPTH - 1)).is_ok());
         assert!(parse(&"a ".repeat(MAX_TERMS + 1)).is_err());
         assert!(parse(&"a".repeat(MAX_CHARS + 1)).is_err());
+        assert!(parse(&"trail:/a/ ".repeat(MAX_EXPRESSIONS)).is_ok());
+        assert!(parse(&"trail:/a/ ".repeat(MAX_EXPRESSIONS + 1)).is_err());
+        assert!(parse("trail:/^[a-z]{20,}\\.(top|xyz)$/").is_ok());
+        assert!(parse("trail:/.{0,100}\\w+ä/").is_ok());
         assert!(
             parse(&"!".repeat(MAX_CHARS)).is_ok(),
             "a row of negations is a loop, not a recursion"

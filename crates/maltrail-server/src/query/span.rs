@@ -27,6 +27,8 @@ pub(crate) const MAX_DAYS: i64 = 31;
 const MAX_ATOMS: usize = 1_000_000;
 /// Ranges that are kept.
 const KEPT: usize = 2;
+/// Most memory of kept ranges together; one alone may have more.
+const KEPT_BYTES: usize = 256 << 20;
 /// A kept range with changed days is good for this many times what making it took.
 const PATIENCE: u32 = 5;
 
@@ -199,6 +201,11 @@ impl Ranges {
             cost: start.elapsed(),
             range: Arc::clone(&range),
         });
+        let bytes =
+            |kept: &[Kept]| -> usize { kept.iter().map(|kept| kept.range.table.bytes()).sum() };
+        while kept.len() > 1 && bytes(&kept) > KEPT_BYTES {
+            kept.remove(0);
+        }
         Ok(range)
     }
 }

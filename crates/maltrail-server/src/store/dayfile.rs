@@ -67,16 +67,33 @@ pub(crate) fn list(log_dir: &Path) -> io::Result<Vec<(Day, Option<u64>)>> {
             }
         }
     }
-    let size = |(day, (plain, packed))| {
+    let size = |(day, (plain, packed)): (Day, (Option<u64>, bool))| {
         let size = match (plain, packed) {
             (size, false) => size,
-            (_, true) => DayFile::open(log_dir, day)
-                .ok()
-                .and_then(|file| file.known_len()),
+            (plain, true) => listed_size(log_dir, day, plain.is_some()),
         };
         (day, size)
     };
     Ok(days.into_iter().rev().map(size).collect())
+}
+
+/// Size of a day with an archive, from what the archive's end or an earlier reading says: whoever lists days
+/// does so often and must not walk through each of them.
+fn listed_size(log_dir: &Path, day: Day, with_plain: bool) -> Option<u64> {
+    let (archive, meta) = open(&archive_path(log_dir, day)).ok()??;
+    let mark = Mark::of(&archive).ok()?;
+    let stamp = ArchiveStamp::of(&meta);
+    let known = || Known::read(&log_dir.join("index"), day).archive_len(stamp);
+    let packed = mark.map(|mark| mark.total).or_else(known)?;
+    if !with_plain {
+        return Some(packed);
+    }
+    let (plain, meta) = open(&path(log_dir, day)).ok()??;
+    let again = match mark {
+        Some(mark) if mark.covers(&plain).ok()? => mark.size,
+        _ => 0,
+    };
+    Some(packed + meta.len().saturating_sub(again))
 }
 
 /// Whether a day has lines, or may have.
