@@ -6,13 +6,15 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Client, TestServer, datagram, line, today, users, wait};
+use support::{Client, TestServer, config_text, datagram, line, today, users, wait};
 
 /// What a webhook got.
 #[derive(Clone, Debug)]
@@ -332,6 +334,85 @@ fn what_was_queued_before_the_end_is_sent_after_the_restart() {
     let mut trails = hook.trails();
     trails.sort_unstable();
     assert_eq!(trails, ["t0.example", "t1.example", "t2.example"]);
+}
+
+/// The server as a process that can be killed.
+fn process(conf: &Path, http: u16) -> Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_server"))
+        .arg("-c")
+        .arg(conf)
+        .env("TZ", "UTC")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the server to answer", || {
+        TcpStream::connect(("127.0.0.1", http)).is_ok()
+    });
+    child
+}
+
+#[test]
+fn killed_between_queueing_and_sending_each_alert_arrives_and_only_the_one_under_way_may_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_dir = dir.path().join("log");
+    std::fs::create_dir(&log_dir).unwrap();
+    let hook = Webhook::start(|n, stream| {
+        if n == 0 {
+            // Taken, but the answer does not come before the kill.
+            std::thread::sleep(Duration::from_secs(10));
+        }
+        say(stream, "200 OK");
+    });
+    let http = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let udp = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let conf = dir.path().join("maltrail.conf");
+    let text = config_text(&log_dir, &hook.config(""))
+        .replace("HTTP_PORT 8338", &format!("HTTP_PORT {http}"))
+        .replace("UDP_PORT 8337", &format!("UDP_PORT {udp}"));
+    std::fs::write(&conf, text).unwrap();
+    let client = Client {
+        address: SocketAddr::from(([127, 0, 0, 1], http)),
+        cookie: None,
+    };
+    let mut server = process(&conf, http);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for n in 0..5 {
+        let datagram = datagram(n, "10.0.0.1", &format!("t{n}.example"));
+        socket.send_to(&datagram, ("127.0.0.1", udp)).unwrap();
+    }
+    wait("all are queued and one is under way", || {
+        health(&client)["waiting"] == json!(5) && hook.got().len() == 1
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let mut server = process(&conf, http);
+    wait("the queue is empty", || {
+        let health = health(&client);
+        health["sent"] == json!(5) && health["waiting"] == json!(0)
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let got = hook.got();
+    let mut ids: Vec<String> = got
+        .iter()
+        .map(|got| got.header("x-maltrail-alert"))
+        .collect();
+    assert_eq!(
+        ids.remove(0),
+        ids[0],
+        "the one under way is sent again under its number"
+    );
+    ids.sort_unstable();
+    assert_eq!(ids, ["1", "2", "3", "4", "5"]);
 }
 
 #[test]

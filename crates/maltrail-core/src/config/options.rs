@@ -1285,8 +1285,14 @@ mod tests {
             assert!(find(name).is_some(), "{name}");
         }
         let file = shipped_file();
-        let (before, _) = file.split_once("#IP_ALIASES").expect("the line");
-        assert!(before.ends_with("Without effect in this version.\n"));
+        for option in OPTIONS {
+            let line = |start: &str| file.find(&format!("\n{start}{}", option.name));
+            if let Some(at) = line("#").or_else(|| line("")) {
+                let before = file.get(..=at).unwrap_or_default();
+                let said = before.ends_with("Without effect in this version.\n");
+                assert_eq!(said, is_pending(option.name), "{}", option.name);
+            }
+        }
         assert!(is_pending("IP_ALIASES") && !is_pending("BLACKLIST_SSH"));
     }
 
