@@ -59,6 +59,7 @@ export const api = {
   threat: (id, day, abort) => call(`threats/${encodeURIComponent(id)}${query({ day })}`, { signal: abort }),
   triage: (change) => put('triage', change),
   assignees: () => call('assignees'),
+  aliases: () => call('aliases'),
   notes: (id, day) => call(`threats/${encodeURIComponent(id)}/notes${query({ day })}`),
   addNote: (id, day, text) => post(`threats/${encodeURIComponent(id)}/notes${query({ day })}`, { text }),
   deleteNote: (id) => remove(`notes/${encodeURIComponent(id)}`, {}),

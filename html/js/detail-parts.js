@@ -4,6 +4,8 @@ import { html, useState } from './ui.js';
 import { ticks, axis, number, plural, clockExact, zoneName, dayName } from './format.js';
 import { portName, portRisk } from './ports.js';
 import { makeChip } from './query.js';
+import { aliasOf } from './aliases.js';
+import { printable } from './trail.js';
 import { Trail } from './table.js';
 import { CopyButton } from './clipboard.js';
 import { zone } from './session.js';
@@ -50,7 +52,8 @@ function rest(set, hits, shown) {
 function Value({ field, value, ports }) {
   const risk = ports ? portRisk(value) : '';
   const name = ports ? portName(value) : '';
-  const text = html`<span class="addr">${value}</span>${name && html`<span class=${risk ? 'warn' : 'subtle'}>${name}</span>`}${risk && !name && html`<span class="warn">${risk}</span>`}`;
+  const alias = field === 'src' || field === 'dst' ? aliasOf(value) : '';
+  const text = html`<span class="addr">${value}</span>${alias && html`<span class="muted">${printable(alias)}</span>`}${name && html`<span class=${risk ? 'warn' : 'subtle'}>${name}</span>`}${risk && !name && html`<span class="warn">${risk}</span>`}`;
   if (!field) return html`<span class="value">${text}</span>`;
   const chip = makeChip(field, value);
   return html`<button type="button" class="value" title=${`Only ${value}. Alt-click excludes.`} onClick=${(e) => addChip(e.altKey ? `-${chip}` : chip)}>${text}</button>`;

@@ -7,6 +7,7 @@ import { isFiltered } from './view.js';
 import { session, now } from './session.js';
 import { live, wanted, toggleLive, retryAt, retryNow, startLive } from './live.js';
 import { view, result, status, failure, fresh, showFresh, today, shownDay, toggleSeverity, clearFilters, load, navigate, spoken } from './state.js';
+import { loadAliases } from './aliases.js';
 import { Rail, Brand } from './rail.js';
 import { Search } from './search.js';
 import { DayPicker } from './daypicker.js';
@@ -17,9 +18,17 @@ import { Pager } from './pager.js';
 import { Drawer } from './drawer.js';
 import { KeyList, listenKeys } from './keys.js';
 
+/** How old the names of addresses may be. */
+const ALIASES_MS = 60_000;
+
 export function Page() {
   const main = useRef(null);
   useEffect(() => listenKeys(), []);
+  useEffect(() => {
+    loadAliases();
+    const timer = setInterval(() => { if (!document.hidden) loadAliases(); }, ALIASES_MS);
+    return () => clearInterval(timer);
+  }, []);
   useEffect(() => startLive(() => mayReorder(main.current)), []);
   const open = Boolean(view.value.open);
   return html`<div class=${`app ${open ? 'has-drawer' : ''}`}>

@@ -3,13 +3,17 @@
 import { html } from './ui.js';
 import { Icon } from './icon.js';
 import { number } from './format.js';
+import { printable } from './trail.js';
 import { session, signOut } from './session.js';
 import { theme, scale, SCALES, toggleTheme, nextScale } from './theme.js';
 import { result, failure } from './state.js';
 import { showKeys } from './keys.js';
 
 export function Brand({ cls = '' }) {
-  return html`<a class=${`brand ${cls}`} href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><use href="#logo" /></svg><span>Maltrail</span></a>`;
+  const logo = session.value?.logo;
+  const name = logo ? logo.text : 'Maltrail';
+  return html`<a class=${`brand ${cls}`} href="/">${logo?.image ? html`<img class="brand-image" src=${logo.image} alt=${name ? '' : 'Home'} />` : html`<svg viewBox="0 0 24 24" aria-hidden="true"><use href="#logo" /></svg>`}
+    ${name && html`<span class="clip">${printable(name)}</span>`}</a>`;
 }
 
 export function Rail() {

@@ -9,6 +9,7 @@ import { trailParts, trailText, trailKey, printable } from './trail.js';
 import { direction, portLabel, portRisk } from './ports.js';
 import { number, compact, plural, age, isRecent, clock, clockShort, infoText, moment } from './format.js';
 import { makeChip } from './query.js';
+import { aliasOf } from './aliases.js';
 import { now, zone } from './session.js';
 import { rows, result, status, view, selected, flash, sortBy, openThreat, addChip, linkTo } from './state.js';
 import { StatusCell } from './triage.js';
@@ -100,9 +101,16 @@ function Several({ set, field, many, cls = '' }) {
   return html`<${Filter} chip=${makeChip(field, set.values[0])} cls=${`clip ${cls}`} label=${`Only ${set.values[0]}`}>${set.values[0]}<//>`;
 }
 
+/** A named address: the name is shown, the address filters. */
+function Named({ field, address, name }) {
+  return html`<${Filter} chip=${makeChip(field, address)} cls="clip plain" label=${`Only ${address}`}>${printable(name)}<//>`;
+}
+
 function Source({ threat: t }) {
   const self = t.src.total === 1 && t.src.values[0] === trailKey(t.trail);
   const ports = t.sport.total === 1 ? `from port ${t.sport.values[0]}` : t.sport.total ? `from ${number(t.sport.total)} ports` : '';
+  const name = t.src.total === 1 ? aliasOf(t.src.values[0]) : '';
+  if (name) return html`<div class="two"><${Named} field="src" address=${t.src.values[0]} name=${name} /><span class="sub addr"><span class="clip">${t.src.values[0]}</span></span></div>`;
   const below = t.src.total > 1 ? t.src.values.slice(0, 3).join(', ') : ports;
   return html`<div class="two"><${Several} set=${t.src} field="src" many="hosts" cls=${`addr ${self ? 'subtle' : ''}`} />
     <span class=${`sub ${t.src.total > 1 ? 'addr' : ''}`}><span class="clip">${below}</span></span></div>`;
@@ -110,7 +118,8 @@ function Source({ threat: t }) {
 
 function Destination({ threat: t }) {
   const self = t.dst.total === 1 && t.dst.values[0] === trailKey(t.trail);
-  return html`<div class="two"><${Several} set=${t.dst} field="dst" many="hosts" cls=${`addr ${self ? 'subtle' : ''}`} />
+  const name = t.dst.total === 1 ? aliasOf(t.dst.values[0]) : '';
+  return html`<div class="two">${name ? html`<${Named} field="dst" address=${t.dst.values[0]} name=${name} />` : html`<${Several} set=${t.dst} field="dst" many="hosts" cls=${`addr ${self ? 'subtle' : ''}`} />`}
     <span class="sub"><${Service} threat=${t} /></span></div>`;
 }
 

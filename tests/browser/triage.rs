@@ -187,3 +187,35 @@ fn another_analysts_decision_appears_by_itself() {
     assert_eq!(all.json()["selected"], THREATS / 4);
     scene.expect_quiet_console();
 }
+
+#[test]
+fn a_named_address_shows_its_name_and_filters_by_address() {
+    if left_out("a_named_address_shows_its_name_and_filters_by_address") {
+        return;
+    }
+    let mut scene = Scene::with_threats(1600);
+    let named = scene.house.signed_in().put(
+        "/api/v1/aliases/10.20.10.14",
+        &json!({"label": "<b>printer</b>"}),
+    );
+    assert_eq!(named.status, 204);
+    let address = scene.house.http();
+    scene
+        .reader
+        .open(&format!("http://{address}/?q=src%3A10.20.10.14%2F32"));
+    scene.wait_for_rows(1);
+    let source = "[data-testid=threat-row] .c-src";
+    scene.reader.wait_until(
+        "the name",
+        "return document.querySelector('[data-testid=threat-row] .c-src button')?.textContent === '<b>printer</b>'",
+    );
+    assert!(scene.reader.text(source).contains("10.20.10.14"));
+    scene.reader.open(&format!("http://{address}/?q=host13"));
+    scene.wait_for_rows(1);
+    scene.reader.click("[data-testid=threat-row] .c-src button");
+    scene.reader.wait_until(
+        "the chip",
+        "return location.search.includes('src%3A10.20.10.14%2F32')",
+    );
+    scene.expect_quiet_console();
+}

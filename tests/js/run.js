@@ -2,7 +2,7 @@
 
 import { test, report } from './harness.js';
 
-const MODULES = ['view', 'query', 'trail', 'triage', 'ports', 'format', 'rows', 'sentence', 'paging'];
+const MODULES = ['aliases', 'view', 'query', 'trail', 'triage', 'ports', 'format', 'rows', 'sentence', 'paging'];
 
 for (const name of MODULES) {
   try {

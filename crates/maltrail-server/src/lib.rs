@@ -21,6 +21,7 @@ mod fleet;
 mod http;
 mod intake;
 mod legacy;
+mod logo;
 pub mod openapi;
 mod query;
 mod services;

@@ -15,6 +15,7 @@ use crate::http::access::AllowLists;
 use crate::legacy::blocklist::BlockLists;
 use crate::legacy::reference::References;
 use crate::legacy::ripe::Ripe;
+use crate::logo::Logo;
 
 /// Searches through whole days at the same time.
 const HUNTS: usize = 2;
@@ -36,6 +37,8 @@ pub(crate) struct Services {
     pub(crate) hunts: Semaphore,
     /// `HOME_LAT`, `HOME_LON`
     pub(crate) home: Option<(f64, f64)>,
+    /// `HEADER_LOGO`
+    pub(crate) logo: Option<Logo>,
     pub(crate) distribution: Distribution,
     /// For answers about the whole installation.
     pub(crate) config: Config,
@@ -71,6 +74,7 @@ impl Services {
             hunt_budget: Duration::from_millis(server.hunt_budget_ms),
             hunts: Semaphore::new(HUNTS),
             home: server.home,
+            logo: server.header_logo.as_deref().and_then(Logo::new),
             distribution: Distribution::new(config),
             config: config.clone(),
         }

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
-use maltrail_core::config::options::{
-    Kind, NAME_PREFIXES, OPTIONS, OptionSpec, Section, Shipped, is_pending,
-};
+use maltrail_core::config::options::{Kind, NAME_PREFIXES, OPTIONS, OptionSpec, Section, Shipped};
 
 use super::layout::{CONFIG, LOGS, Layout, STATE};
 
@@ -149,9 +147,6 @@ fn describe(option: &OptionSpec, out: &mut String) {
     );
     if matches!(option.shipped, Shipped::Absent) {
         out.push_str("Accepted for old files.\n");
-    }
-    if is_pending(option.name) {
-        out.push_str("Without effect in this version.\n");
     }
     let _ = writeln!(out, "Type: {}.", escape(&kind(option.kind)));
     if !option.default.is_empty() {

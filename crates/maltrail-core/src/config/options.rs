@@ -124,29 +124,6 @@ pub const SHIPPED_SEVERITY_REGEX: &str = r"(?P<high>\((remote )?custom\)|malware
 /// most TCP from detection (`spec` sensor §20 item 4).
 pub const REFERENCE_CAPTURE_FILTER: &str = "udp or icmp or (tcp and (tcp[tcpflags] == tcp-syn or port 80 or port 1080 or port 3128 or port 8000 or port 8080 or port 8118 or (port 443 and tcp[((tcp[12]&0xf0)>>2)] = 0x16)))";
 
-/// Options that are read and checked but that nothing acts on yet. Setting one to another value than
-/// the shipped file's gives a warning, and the shipped file says so: nobody shall wait for an alert
-/// that cannot come.
-pub const PENDING: &[&str] = &["IP_ALIASES", "HEADER_LOGO"];
-
-/// Whether nothing acts on the option yet.
-pub fn is_pending(name: &str) -> bool {
-    PENDING.contains(&name)
-}
-
-/// Whether the option has its default or the value of the shipped file.
-pub fn is_usual(name: &str, items: &[String]) -> bool {
-    let Some(option) = find(name) else {
-        return false;
-    };
-    let shipped = match option.shipped {
-        Value(value) => items == [value],
-        Items(shipped) => items == shipped,
-        _ => false,
-    };
-    shipped || items == [option.default]
-}
-
 /// Prefixes of names that exist in any number.
 pub const NAME_PREFIXES: &[(&str, &str)] = &[
     (
@@ -374,7 +351,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "",
         Absent,
-        "Text or image address shown in place of the logo.",
+        "Text or picture (a path on this server or `data:image/…`) in place of the logo; other HTML is not shown.",
     ),
     row(
         "HOME_LAT",
@@ -1185,12 +1162,7 @@ fn write_shipped(option: &OptionSpec, out: &mut String) {
         return;
     }
     out.push('\n');
-    let pending = if is_pending(option.name) {
-        " Without effect in this version."
-    } else {
-        ""
-    };
-    for line in wrap(&format!("{}{pending}", option.doc), 98) {
+    for line in wrap(option.doc, 98) {
         out.push_str(&format!("# {line}\n"));
     }
     let name = option.name;
@@ -1277,23 +1249,6 @@ mod tests {
                 option.name
             );
         }
-    }
-
-    #[test]
-    fn options_without_effect_are_rows_and_say_so_in_the_shipped_file() {
-        for name in PENDING {
-            assert!(find(name).is_some(), "{name}");
-        }
-        let file = shipped_file();
-        for option in OPTIONS {
-            let line = |start: &str| file.find(&format!("\n{start}{}", option.name));
-            if let Some(at) = line("#").or_else(|| line("")) {
-                let before = file.get(..=at).unwrap_or_default();
-                let said = before.ends_with("Without effect in this version.\n");
-                assert_eq!(said, is_pending(option.name), "{}", option.name);
-            }
-        }
-        assert!(is_pending("IP_ALIASES") && !is_pending("BLACKLIST_SSH"));
     }
 
     #[test]

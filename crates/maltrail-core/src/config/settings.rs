@@ -143,7 +143,6 @@ impl Settings {
             }
             check(option, setting, place, environment, &mut messages);
         }
-        settings.name_pending(place, &mut messages);
         (settings, messages)
     }
 
@@ -238,31 +237,6 @@ impl Settings {
                     origin: Origin::Environment,
                 },
             );
-        }
-    }
-
-    /// Warns about options that are set and that nothing acts on yet, unless their value changes nothing
-    /// or is wrong anyway.
-    fn name_pending(&self, place: &str, messages: &mut Vec<Message>) {
-        for (name, setting) in &self.values {
-            let (place, line) = match setting.origin {
-                Origin::File(line) => (place, Some(line)),
-                Origin::Environment => ("environment", None),
-                Origin::Default => continue,
-            };
-            let usual = setting.items.is_empty() || options::is_usual(name, &setting.items);
-            let known = messages
-                .iter()
-                .any(|message| message.option.as_ref() == Some(name));
-            if options::is_pending(name) && !usual && !known {
-                messages.push(Message {
-                    level: Level::Warning,
-                    place: place.to_owned(),
-                    line,
-                    option: Some(name.clone()),
-                    text: "is without effect in this version".to_owned(),
-                });
-            }
         }
     }
 
@@ -565,18 +539,6 @@ mod tests {
         assert_eq!(
             settings.text("SENSOR_NAME"),
             Some("box-hq-$lower-${X}-$NOPE-$")
-        );
-    }
-
-    #[test]
-    fn options_without_effect_are_named_unless_they_are_as_shipped() {
-        assert_eq!(
-            messages("ALERT_THROTTLE 3\nHEADER_LOGO <b>ours</b>\n"),
-            ["maltrail.conf:2: HEADER_LOGO: is without effect in this version"]
-        );
-        assert_eq!(
-            messages("UPDATE_PERIOD 86400\nUSE_FEED_UPDATES true\n"),
-            Vec::<String>::new()
         );
     }
 

@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use maltrail_core::config::Config;
-use maltrail_core::config::options::is_pending;
 
 use super::Checks;
 use crate::vitals::{free_bytes, status_path};
@@ -38,7 +37,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks) {
     writable(folder, checks);
     room(free_bytes(folder), checks);
     status(&status_path(folder, &config.detect.sensor_name), checks);
-    if config.output.condensed_store && !is_pending("USE_CONDENSED_STORAGE") {
+    if config.output.condensed_store {
         store(&folder.join("meta.sqlite"), checks);
     }
 }

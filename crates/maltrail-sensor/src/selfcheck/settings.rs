@@ -60,13 +60,8 @@ fn line(name: &str, setting: &Setting) -> String {
         let items: Vec<String> = setting.items.iter().map(|item| shown(name, item)).collect();
         items.join(", ")
     };
-    let pending = if options::is_pending(name) {
-        ", without effect"
-    } else {
-        ""
-    };
     let value = if value.is_empty() { "(unset)" } else { &value };
-    format!("    {name} = {value} ({}{pending})", setting.origin)
+    format!("    {name} = {value} ({})", setting.origin)
 }
 
 /// The value in force: a number outside its bounds is moved; what stands before the `@` of a URL is hidden.

@@ -11,6 +11,7 @@ use crate::auth::sessions::ABSOLUTE_SECS;
 use crate::auth::{Change, Identity, Peer, Refused, Role, State, auth_log};
 use crate::http::error::ApiError;
 use crate::http::middleware::COOKIE;
+use crate::logo::Logo;
 use crate::state::AppState;
 
 /// Who asks and what the page has to show.
@@ -27,6 +28,8 @@ pub(crate) struct SessionInfo {
     zone_minutes: i32,
     time: String,
     keep_default: bool,
+    /// What stands in place of the product's name, from `HEADER_LOGO`.
+    logo: Option<Logo>,
 }
 
 fn info(state: &AppState, identity: &Identity, peer: Peer) -> SessionInfo {
@@ -48,6 +51,7 @@ fn info(state: &AppState, identity: &Identity, peer: Peer) -> SessionInfo {
         zone_minutes: state.store.zone().offset_minutes(now),
         time: now.to_rfc3339(),
         keep_default: state.auth.keeps_default(),
+        logo: state.services.logo.clone(),
     }
 }
 
