@@ -8,7 +8,8 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::JsonBody;
-use super::triage::{day, is_visible, threat_id, who};
+use super::threat::number;
+use super::triage::{day, is_visible, who};
 use crate::auth::{Identity, Peer};
 use crate::desk::notes::Note;
 use crate::http::error::ApiError;
@@ -96,7 +97,7 @@ async fn seen(
 ) -> Result<u64, ApiError> {
     let params = Params::new(query, b"");
     let day = day(params.get("day"), state)?;
-    let threat = threat_id(id).ok_or_else(ApiError::not_found)?;
+    let threat = number(id)?;
     let scope = identity.scope.clone();
     let visible = state
         .ask(day, move |store| is_visible(store, day, &scope, threat))

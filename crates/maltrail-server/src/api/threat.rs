@@ -59,10 +59,13 @@ pub(crate) async fn threat(
 
 /// The number of a threat, from its 16 digits.
 pub(crate) fn number(id: &str) -> Result<u64, ApiError> {
-    let number = (id.len() == 16)
-        .then(|| u64::from_str_radix(id, 16).ok())
-        .flatten();
-    number.ok_or_else(ApiError::not_found)
+    threat_id(id).ok_or_else(ApiError::not_found)
+}
+
+/// A threat's id as the API writes it: 16 hex digits and nothing else.
+pub(crate) fn threat_id(text: &str) -> Option<u64> {
+    let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// What the visible table knows of the threat.

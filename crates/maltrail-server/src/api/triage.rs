@@ -12,6 +12,7 @@ use maltrail_core::time::Day;
 use serde::{Deserialize, Serialize};
 
 use super::JsonBody;
+use super::threat::threat_id;
 use super::threats::Selection;
 use crate::auth::{Identity, Peer, Role};
 use crate::desk::{Case, Desk, Edit, MAX_EDIT, Status, Who, id_text};
@@ -131,12 +132,6 @@ pub(crate) fn day(text: Option<&str>, state: &AppState) -> Result<Day, ApiError>
         None => Ok(state.store.today()),
         Some(text) => text.parse().map_err(wrong),
     }
-}
-
-/// A threat's id as the API writes it.
-pub(crate) fn threat_id(text: &str) -> Option<u64> {
-    let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hex.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// Whether the asker sees this threat on that day.
